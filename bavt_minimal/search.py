@@ -1,0 +1,123 @@
+"""Budget-Aware Value Tree search: select, expand, evaluate every child, back up, until the budget is spent.
+
+Source: paper, method section; names from the implementation guide. The loop is `BudgetAwareValueTreeSearch.run`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .budget import Budget
+from .checks import check_count, check_range
+from .critic import Critic, LogProbCritic
+from .expansion import Expansion
+from .searcher import ANSWER_RULES, Searcher, SearchResult, describe
+from .selection import BudgetAware, Selection, sample_index
+from .steps import LanguageModel, Tool
+from .trace import Event, Trace
+from .tree import TreeNode
+
+__all__ = ["BudgetAwareValueTreeSearch", "SearchResult"]
+
+
+class BudgetAwareValueTreeSearch(Searcher):
+    """Answer a question with a tree of steps under a hard budget.
+
+    `model` is any `LanguageModel`, `critic` a critic (default: log-probability), `budget` a `Budget` or an int of
+    tokens, `tool` any function from a query to a text. Further keywords go to `Generator`: seed, temperature, top_k,
+    max_new_tokens, examples, budget_hint. Guide: num_candidates 2-5, max_depth 5-15.
+    `stop_value`: an answer of this value ends the search (no other can be better than 1).
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        critic: Critic | None = None,
+        budget: Budget | int | None = None,
+        tool: Tool | None = None,
+        *,
+        num_candidates: int = 3,
+        selection: Selection | None = None,
+        answer_rule: str = "best",
+        stop_value: float = 1.0,
+        v0: float = 0.5,
+        v_min: float = 0.05,
+        max_widen: int = 8,
+        charge_prompt: bool = False,
+        **options: Any,
+    ):
+        super().__init__(model, critic or LogProbCritic(), budget, tool, charge_prompt, options)
+        self.num_candidates = check_count("num_candidates", num_candidates, least=1)
+        self.max_widen = check_count("max_widen", max_widen, least=1)
+        self.v0, self.v_min = check_range("v0", v0, 0.0, 1.0), check_range("v_min", v_min, 1e-9, v0)
+        self.stop_value = check_range("stop_value", stop_value, 0.0, math.inf)
+        self.selection: Selection = selection or BudgetAware()
+        if not callable(self.selection):
+            raise TypeError(f"selection must be callable, got {selection!r}")
+        if answer_rule not in ANSWER_RULES:
+            raise ValueError(f"answer_rule must be one of {', '.join(ANSWER_RULES)}, got {answer_rule!r}")
+        self.answer_rule = answer_rule
+
+    def run(
+        self, question: str, max_depth: int = 10, plan: Sequence[str] | None = None, resume: Trace | None = None
+    ) -> Iterator[Event]:
+        """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far."""
+        names = ("num_candidates", "max_widen", "stop_value")
+        settings = {name: getattr(self, name) for name in names} | {"selection": describe(self.selection)}
+        # The share set aside at the start pays for one step: an answer can always be forced.
+        share = Budget(self.generator.max_new_tokens, 1)
+        tree = self.start(question, max_depth, plan, resume, share, **settings)
+        yield tree.record("started", tree.root, **tree.trace.header)
+        try:
+            frontier, reason = self._frontier(tree, max_depth)
+            while not reason:
+                node, chance = self._select(tree, frontier)
+                yield tree.record("selected", node, chance=chance, frontier=len(frontier), ratio=tree.ledger.ratio())
+                yield from tree.expand(node, self.num_candidates)
+                if any(child.terminal for child in node.children):
+                    tree.ledger.release_backstop()
+                frontier, reason = self._frontier(tree, max_depth)
+            if not any(node.terminal for node in tree.nodes):
+                yield from self._backstop(tree, max_depth)
+        except Exception as error:  # of the model, the critic or the selection rule: keep what there is, then raise
+            yield self.stop(tree, "error", error)
+            raise
+        yield self.stop(tree, reason)
+
+    def _frontier(self, tree: Expansion, max_depth: int) -> tuple[list[TreeNode], str]:
+        """The nodes that can be expanded and paid for; if there is none, why."""
+        if self.answer_rule == "best" and any(node.terminal and node.value >= self.stop_value for node in tree.nodes):
+            return [], "answered"
+        if tree.ledger.left("tokens", "generator") < 1 + tree.judge_tokens:
+            return [], "tokens"
+        nodes = [node for node in tree.nodes if tree.is_open(node) and node.expansions < self.max_widen]
+        shallow = [node for node in nodes if node.depth < max_depth]
+        if not shallow:
+            short = {"tokens", "tool_calls"}.intersection(tree.closed.values())
+            return [], "depth" if nodes else min(short, default="exhausted")
+        if tree.ledger.left("tool_calls", "tool") < 1:
+            shallow = [node for node in shallow if not tree.generator.needs_tool(tree.answers(node))]
+        return shallow, "" if shallow else "tool_calls"
+
+    def _select(self, tree: Expansion, frontier: Sequence[TreeNode]) -> tuple[TreeNode, float]:
+        """Draw a node. The draw depends on the seed and its number only, so that a search can be resumed."""
+        draw = sum(node.expansions for node in tree.nodes)
+        values, visits = [node.value for node in frontier], [node.expansions for node in frontier]
+        probabilities = self.selection(values, visits, tree.ledger.ratio())
+        index = sample_index(probabilities, len(frontier), np.random.default_rng((self.generator.seed, draw)))
+        return frontier[index], float(probabilities[index])
+
+    def _backstop(self, tree: Expansion, max_depth: int) -> Iterator[Event]:
+        """Force an answer: follow the plan from the best node, one candidate a step, with all that is left."""
+        tree.ledger.release_backstop()
+        node = max(tree.nodes, key=lambda n: (tree.is_open(n), n.value, n.depth))
+        while not node.terminal and node.depth < max_depth:
+            known = len(tree.nodes)
+            yield from tree.expand(node, 1, role="backstop")
+            if len(tree.nodes) == known:
+                return
+            node = tree.nodes[-1]

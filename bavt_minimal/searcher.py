@@ -1,0 +1,136 @@
+"""What the tree search and the chains it is compared with have in common: settings, the root, the answer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .budget import Budget, Ledger
+from .checks import check_count
+from .critic import Critic
+from .expansion import Expansion
+from .steps import Generator, LanguageModel, Tool, check_plan, normalize
+from .trace import Event, Trace
+from .tree import TreeNode
+
+ANSWER_RULES = ("best", "majority", "weighted")
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found and why it stopped."""
+
+    answer: str  # "" only if the budget did not allow a single step
+    value: float  # V of the answer's node
+    reason: str  # answered, tokens, tool_calls, depth, exhausted or error
+    forced: bool  # no answer was in hand when the search stopped
+    node: TreeNode
+    root: TreeNode
+    ledger: Ledger
+    trace: Trace
+
+
+def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
+    """One of several answer nodes: highest V, most often drawn, or drawn with the most V. Ties: the first."""
+    if rule == "best":
+        return max(answers, key=lambda node: node.value)
+    votes: defaultdict[str, float] = defaultdict(float)
+    for node in answers:
+        votes[normalize(node.text)] += node.copies * (node.value if rule == "weighted" else 1)
+    return max(answers, key=lambda node: votes[normalize(node.text)])
+
+
+def describe(part: object) -> str:
+    """A rule or critic in a trace's header: the same text in another process."""
+    text = repr(part)
+    return text if " at 0x" not in text else str(getattr(part, "__qualname__", type(part).__qualname__))
+
+
+class Searcher:
+    """Settings that both kinds of search share. `run` is the search's own.
+
+    `options` go to `Generator`: seed, temperature, top_k, max_new_tokens, examples, layers, budget_hint.
+    """
+
+    result: SearchResult
+    trace: Trace
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        critic: Critic,
+        budget: Budget | int | None,
+        tool: Tool | None,
+        charge_prompt: bool,
+        options: dict[str, Any],
+    ):
+        self.budget = Budget() if budget is None else Budget.of(budget)
+        for name, part in (("critic", critic), ("tool", tool or describe)):
+            if not callable(part):
+                raise TypeError(f"{name} must be callable, got {part!r}")
+        self.critic, self.charge_prompt = critic, charge_prompt
+        self.generator = Generator(model, tool, **options)
+        self.answer_rule, self.v0, self.v_min = "best", 0.5, 0.05
+
+    def run(
+        self, question: str, max_depth: int = 10, plan: Sequence[str] | None = None, resume: Trace | None = None
+    ) -> Iterator[Event]:
+        """The search, one event at a time."""
+        raise NotImplementedError
+
+    def search(
+        self,
+        question: str,
+        max_depth: int = 10,
+        plan: Sequence[str] | None = None,
+        resume: Trace | None = None,
+        listeners: Sequence[Callable[[Event], object]] = (),
+    ) -> SearchResult:
+        """Run to the end, telling every listener each event. Without `plan` the question is its own single step.
+
+        `resume` is the trace of a search that was cut off: it is replayed, then the search goes on.
+        """
+        for event in self.run(question, max_depth, plan, resume):
+            for listener in listeners:
+                listener(event)
+        return self.result
+
+    def start(
+        self,
+        question: str,
+        max_depth: int,
+        plan: Sequence[str] | None,
+        resume: Trace | None,
+        backstop: Budget,
+        **settings: Any,
+    ) -> Expansion:
+        """A root that states the plan, the tool calls it needs and the budget (paper, "planning"), and its trace."""
+        steps = check_plan(question, plan)
+        generator = self.generator.start(steps)
+        header: dict[str, Any] = {"method": type(self).__name__, "question": question, "plan": list(steps)}
+        header |= {"model": generator.model.name, "critic": describe(self.critic), "tokens": self.budget.tokens}
+        header |= {"tool_calls": self.budget.tool_calls, "max_depth": check_count("max_depth", max_depth, least=1)}
+        for name in ("charge_prompt", "answer_rule", "v0", "v_min"):
+            header[name] = getattr(self, name)
+        for name in ("seed", "temperature", "top_k", "max_new_tokens", "budget_hint"):
+            header[name] = getattr(generator, name)
+        self.trace = Trace(header | settings)
+        if resume is not None:
+            self.trace.resume(resume)
+        text = "\n".join([f"Plan ({len(steps)} lookups)", *steps, f"{self.budget}"])
+        ledger = Ledger(self.budget, self.charge_prompt, backstop)
+        return Expansion(generator, self.critic, ledger, self.trace, TreeNode(text, value=self.v0), self.v_min)
+
+    def stop(self, tree: Expansion, reason: str, error: Exception | None = None) -> Event:
+        """Choose the answer and say why the search stopped. Without an answer, the furthest step is the guess."""
+        answers = [node for node in tree.nodes if node.terminal]
+        node = (
+            choose_answer(answers, self.answer_rule) if answers else max(tree.nodes, key=lambda n: (n.depth, n.value))
+        )
+        forced = not answers or any(row.role == "backstop" for row in tree.ledger.rows)
+        answer = node.text if node is not tree.root else ""
+        self.result = SearchResult(answer, node.value, reason, forced, node, tree.root, tree.ledger, tree.trace)
+        data = {"error": f"{type(error).__name__}: {error}"} if error else {}
+        return tree.record("stopped", node, answer=answer, value=node.value, reason=reason, forced=forced, **data)

@@ -1,0 +1,248 @@
+"""The generator's role: turn a position in a plan into a prompt, and a sample into a step.
+
+A plan is a list of sub-questions; "#1" in a later one stands for the answer to the first (as in MuSiQue). One step
+reads the page that its query finds (a tool call) and answers one sub-question. What a tool returns is data: it is
+cleaned before it enters a prompt, so that it cannot break the prompt's frame.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from .budget import BudgetExceeded, Ledger
+from .checks import check_count
+
+Tool = Callable[[str], str]
+PAGE_CHARACTERS = 2000  # a longer page is cut; about 500 tokens
+
+# Four worked examples show the model the frame; their names occur in no generated world.
+EXAMPLES = """\
+Page: Anna Becker is a botanist. She was born in Hollow Bay, studied in Eastwick and now lives in Kingsport. \
+She works for Amber Glass after leaving Silver Loom. Her teacher was Peter Novak, and she is married to Lucas \
+Dunn.
+Question: In which place does Anna Becker live?
+Answer: Kingsport
+
+Page: Copper Lane is a company. Its head office is in Whitby Cross, though its first shop opened in Maple \
+Ford. Julia Stone founded it, and Oscar Reed runs it today. It belongs to North Star, and its main competitor \
+is Blue Anchor.
+Question: Who started Copper Lane?
+Answer: Julia Stone
+
+Page: The River Swan is a river. From Mount Grey it runs past the foot of Mount Hood, goes through Appleton \
+and ends in Port Rose. The River Finch joins it on the way.
+Question: On which mountain does the River Swan begin?
+Answer: Mount Grey
+
+Page: Oakham is a city. Sofia Lind is its mayor, as Henry Marsh was before. Its twin town is Red Cliff, and \
+the railway from there ends in Fox Hill. It stands on the River Dove.
+Question: Which town is Oakham twinned with?
+Answer: Red Cliff
+
+"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One continuation of a prompt."""
+
+    text: str  # without the stop string
+    tokens: int  # generated, through the first stop string or EOS, the stop's token included
+    logprobs: tuple[float, ...]  # (tokens,) natural log, of the plain model (temperature 1, no top-k)
+    finished: bool  # False: cut off by max_new_tokens
+    hidden: Mapping[int, Any] = field(default_factory=dict, repr=False)  # layer -> (H,) float32
+
+
+class LanguageModel(Protocol):
+    """What the search needs of a model. `models/` has a real and a scripted one."""
+
+    name: str
+
+    def sample(
+        self,
+        prompt: str,
+        k: int,
+        *,
+        first: int = 0,
+        seed: int = 0,
+        max_new_tokens: int = 8,
+        temperature: float = 0.8,
+        top_k: int = 40,
+        stop: Sequence[str] = ("\n",),
+        layers: Sequence[int] = (),
+    ) -> list[Sample]:
+        """Samples number `first` .. `first + k - 1`; sample j depends on (seed, prompt, j) and nothing else."""
+
+    def score(self, prompt: str, continuations: Sequence[str]) -> list[tuple[float, ...]]:
+        """Log-probability of each token of each continuation."""
+
+    def encode(self, texts: Sequence[str], layers: Sequence[int]) -> list[dict[int, Any]]:
+        """Hidden states of each text: layer -> (T, H) float32."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens in `text`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A judged unit of work: one sample, and where it came from."""
+
+    question: str  # the sub-question, references filled in
+    query: str  # what was looked up
+    page: str  # what the tool returned, cleaned
+    prompt: str
+    sample: Sample
+    final: bool  # answers the last sub-question of the plan
+    answers: tuple[str, ...] = ()  # to the earlier sub-questions
+
+    @property
+    def text(self) -> str:
+        """The answer that this step gives."""
+        return self.sample.text
+
+    def trajectory(self) -> str:
+        """All that the agent did up to here, as text for a critic."""
+        known = "".join(f"Known {i}: {answer}\n" for i, answer in enumerate(self.answers, 1))
+        return f"{known}Page: {self.page}\nQuestion: {self.question}\nAnswer: {self.text}"
+
+
+def clean(text: object, limit: int = PAGE_CHARACTERS) -> str:
+    """Text from outside on one line, without control and format characters or the frame's own markers."""
+    line = " ".join(str(text)[: 2 * limit].split())
+    line = "".join(c for c in line if unicodedata.category(c)[0] != "C")
+    return re.sub(r"\b(Page|Question|Answer|Budget)\s*:", r"\1 -", line, flags=re.IGNORECASE)[:limit]
+
+
+def normalize(text: str) -> str:
+    """For comparing answers: lower case, no articles, no punctuation, single spaces."""
+    words = re.sub(r"[^\w\s]", " ", text.lower()).split()
+    return " ".join(word for word in words if word not in {"a", "an", "the"})
+
+
+def check_plan(question: object, plan: Sequence[str] | None) -> tuple[str, ...]:
+    """The plan as a tuple; without one the question is its own single step. Raises ValueError or TypeError."""
+    if not isinstance(question, str):
+        raise TypeError(f"question must be a string, got {type(question).__name__}")
+    if not question.strip():
+        raise ValueError("question must not be empty")
+    if isinstance(plan, str):
+        raise TypeError("plan must be a list of sub-questions, got one string")
+    steps = (question,) if plan is None else tuple(plan)
+    if not steps:
+        raise ValueError("plan must have at least one sub-question; leave it out to ask the question as it is")
+    for number, step in enumerate(steps, 1):
+        if not isinstance(step, str) or not step.strip():
+            raise ValueError(f"plan step {number} must be a non-empty string, got {step!r}")
+        for reference in re.findall(r"#(\d+)", step):
+            if not 1 <= int(reference) < number:
+                raise ValueError(f"plan step {number} refers to #{reference}; it can refer to #1 .. #{number - 1} only")
+    return tuple(clean(step, 500) for step in steps)
+
+
+@dataclass
+class Generator:
+    """Proposes next steps with a model and a tool, through a ledger.
+
+    A page is read once and then remembered by its query; `share_pages=False` reads (and pays) every time.
+    Draw numbers count up for each prompt, so no sample is drawn twice in a search.
+    """
+
+    model: LanguageModel
+    tool: Tool | None = None
+    examples: str = EXAMPLES
+    seed: int = 0
+    temperature: float = 0.8
+    top_k: int = 40
+    max_new_tokens: int = 8
+    layers: Sequence[int] = ()
+    budget_hint: bool = False
+    plan: tuple[str, ...] = ()
+    pages: dict[str, str] = field(default_factory=dict)
+    draws: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        check_count("max_new_tokens", self.max_new_tokens, least=1)
+
+    def start(self, plan: tuple[str, ...]) -> Generator:
+        """A fresh generator for one search: nothing read, nothing drawn."""
+        return replace(self, plan=plan, pages={}, draws=Counter())
+
+    def fill(self, answers: Sequence[str]) -> tuple[str, str]:
+        """The next sub-question with its references filled in, and the query for the tool."""
+        step = self.plan[len(answers)]
+        references = [int(number) for number in re.findall(r"#(\d+)", step)]
+        question = re.sub(r"#(\d+)", lambda match: answers[int(match[1]) - 1], step)
+        return question, answers[references[-1] - 1] if references else question
+
+    def needs_tool(self, answers: Sequence[str]) -> bool:
+        """Whether the next step has to pay for a tool call."""
+        return self.tool is not None and self.fill(answers)[1] not in self.pages
+
+    def read(self, answers: Sequence[str], ledger: Ledger, role: str = "tool", again: bool = False) -> str:
+        """The page for the next step: one tool call unless it was read before.
+
+        Raises BudgetExceeded, or whatever the tool raises; the call is charged all the same.
+        """
+        query = self.fill(answers)[1]
+        if self.tool is not None and (again or query not in self.pages):
+            with ledger.reserve(role, tool_calls=1) as call:
+                call.spend(tool_calls=1)
+                self.pages[query] = clean(self.tool(query))
+        return self.pages.get(query, "")
+
+    def prompt(self, answers: Sequence[str], ledger: Ledger) -> str:
+        """Worked examples, then the frame of the next step."""
+        question, query = self.fill(answers)
+        page = f"Page: {self.pages[query]}\n" if query in self.pages else ""
+        hint = ""
+        if self.budget_hint:
+            hint = f"Budget: {ledger.left('tokens'):.0f} tokens, {ledger.left('tool_calls'):.0f} lookups left\n"
+        return f"{self.examples}{hint}{page}Question: {question}\nAnswer:"
+
+    def propose(
+        self,
+        answers: Sequence[str],
+        prompt: str,
+        k: int,
+        ledger: Ledger,
+        role: str = "generator",
+        judge_tokens: int = 0,
+    ) -> list[Step]:
+        """Up to `k` next steps: as many as the budget surely pays for, judging included.
+
+        Each candidate is capped to `max_new_tokens`; when less than one full candidate is left, one is drawn with what
+        there is. Raises BudgetExceeded if not even one token is left.
+        """
+        prompt_tokens = self.model.count_tokens(prompt)
+        left = ledger.left("tokens", role) - (prompt_tokens if ledger.charge_prompt else 0)
+        cap = int(min(self.max_new_tokens, left - judge_tokens))
+        if cap < 1:
+            raise BudgetExceeded("tokens", 1 + judge_tokens + prompt_tokens * ledger.charge_prompt, max(left, 0))
+        while k * (cap + judge_tokens) > left:
+            k -= 1
+        with ledger.reserve(role, tokens=k * cap, prompt_tokens=prompt_tokens) as call:
+            samples = self.model.sample(
+                prompt,
+                k,
+                first=self.draws[prompt],
+                seed=self.seed,
+                max_new_tokens=cap,
+                temperature=self.temperature,
+                top_k=self.top_k,
+                layers=self.layers,
+            )
+            call.spend(tokens=sum(sample.tokens for sample in samples))
+        self.draws[prompt] += k
+        return [self.step(answers, prompt, sample) for sample in samples]
+
+    def step(self, answers: Sequence[str], prompt: str, sample: Sample) -> Step:
+        """Wrap a sample; its text is cleaned too, since it becomes part of the next prompt."""
+        question, query = self.fill(answers)
+        sample = replace(sample, text=clean(sample.text, 200))
+        final = len(answers) + 1 == len(self.plan)
+        return Step(question, query, self.pages.get(query, ""), prompt, sample, final, tuple(answers))

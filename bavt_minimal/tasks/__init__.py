@@ -1,0 +1,1 @@
+"""Tasks: the fictional encyclopedia, the lookup tool and a user's own data."""

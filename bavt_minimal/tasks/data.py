@@ -1,0 +1,165 @@
+"""Worlds, questions and gold answers, and the one JSON file that holds a user's own.
+
+    {"pages": {"River Orme": "The River Orme ends in ..."},
+     "questions": [{"question": "...", "plan": ["Where does the River Orme end?", "Who is the mayor of #1?"],
+                    "answer": "...", "id": "..."}]}
+
+`plan`, `answer` and `id` may be left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and its plan. Sub-question j may name the answer of an earlier one i as `#i`."""
+
+    id: str
+    text: str
+    plan: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class World:
+    """Pages to look things up in and questions about them. It holds no answers."""
+
+    pages: Mapping[str, str]
+    questions: tuple[Question, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The right answer, and for generated questions that of every sub-question, with its relation."""
+
+    answer: str
+    path: tuple[str, ...] = ()
+    relations: tuple[str, ...] = ()
+
+
+def normalize(text: str) -> str:
+    """Return `text` in lower case without outer punctuation, extra blanks or a leading "the"."""
+    words = " ".join(text.lower().split()).strip(string.punctuation + string.whitespace)
+    return words[4:].lstrip() if words.startswith("the ") else words
+
+
+def load_data(path: str | os.PathLike[str]) -> tuple[World, dict[str, Gold]]:
+    """Read a user's pages and questions from a JSON file of at most 256 MiB, in UTF-8.
+
+    Returns the world, and the gold answers (of the questions that have one) by question id.
+    Raises OSError if the file cannot be read, and ValueError, naming the file and the field, if
+    what it holds is not as described at the top of this module.
+    """
+    file = Path(path)
+    size = file.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{file}: {size:,} bytes; at most {MAX_BYTES:,} are read. Use fewer pages.")
+    try:
+        data = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from None
+    except RecursionError:
+        raise ValueError(f"{file}: not valid JSON: nested too deeply.") from None
+    except ValueError as error:
+        raise ValueError(f"{file}: not valid JSON: {error}") from None
+    try:
+        return _parse(data)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def save_data(path: str | os.PathLike[str], world: World, gold: Mapping[str, Gold] | None = None) -> None:
+    """Write `world`, with the answers in `gold` if given, as a file that `load_data` reads."""
+    questions = []
+    for question in world.questions:
+        row: dict[str, Any] = {"id": question.id, "question": question.text}
+        row |= {"plan": list(question.plan)} if question.plan else {}
+        row |= {"answer": gold[question.id].answer} if gold and question.id in gold else {}
+        questions.append(row)
+    text = json.dumps({"pages": dict(world.pages), "questions": questions}, ensure_ascii=False, indent=1)
+    Path(path).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:  # json would keep the last one without a word
+            raise ValueError(f"the key {key!r} occurs twice in one object.")
+        result[key] = value
+    return result
+
+
+def _parse(data: Any) -> tuple[World, dict[str, Gold]]:
+    if not isinstance(data, dict):
+        raise ValueError(f'must be an object with "pages", not {_kind(data)}.')
+    if unknown := sorted(set(data) - {"pages", "questions"}):
+        raise ValueError(f'unknown field {unknown[0]!r}; the fields are "pages" and "questions".')
+    pages = data.get("pages")
+    if not isinstance(pages, dict) or not pages:
+        raise ValueError(f'"pages" must be an object of title: text with a page, not {_kind(pages)}.')
+    titles: dict[str, str] = {}
+    for title, text in pages.items():
+        _text(title, "a page title")
+        _text(text, f"pages[{title!r}]")
+        if (other := titles.setdefault(normalize(title), title)) != title:
+            raise ValueError(f"pages: the titles {other!r} and {title!r} are the same to a lookup.")
+    rows = data.get("questions", [])
+    if not isinstance(rows, list):
+        raise ValueError(f'"questions" must be a list, not {_kind(rows)}.')
+    questions: dict[str, Question] = {}
+    gold = {}
+    for number, row in enumerate(rows):
+        question, answer = _question(row, f"questions[{number}]", str(number + 1))
+        if question.id in questions:
+            raise ValueError(f"questions[{number}].id: {question.id!r} is the id of an earlier one.")
+        questions[question.id] = question
+        if answer is not None:
+            gold[question.id] = Gold(answer)
+    return World(pages, tuple(questions.values())), gold
+
+
+def _question(row: Any, where: str, number: str) -> tuple[Question, str | None]:
+    if not isinstance(row, dict):
+        raise ValueError(f'{where} must be an object with "question", not {_kind(row)}.')
+    if unknown := sorted(set(row) - {"id", "question", "plan", "answer"}):
+        raise ValueError(f'{where}: unknown field {unknown[0]!r}; the fields are "question", "plan", "answer", "id".')
+    plan = row.get("plan", [])
+    if not isinstance(plan, list):
+        raise ValueError(f"{where}.plan must be a list of sub-questions, not {_kind(plan)}.")
+    for step, text in enumerate(plan, 1):
+        for reference in re.findall(r"#(\d+)", _text(text, f"{where}.plan[{step - 1}]")):
+            if not 1 <= int(reference) < step:
+                raise ValueError(
+                    f"{where}.plan[{step - 1}]: step {step} refers to #{reference}; "
+                    f"it may refer to earlier steps only{f', #1 to #{step - 1}' * (step > 1)}."
+                )
+    text = _text(row.get("question"), f"{where}.question")
+    answer = _text(row["answer"], f"{where}.answer") if "answer" in row else None
+    return Question(_text(row.get("id", number), f"{where}.id"), text, tuple(plan)), answer
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where} must be a text that is not blank, not {_kind(value)}.")
+    if not value.isascii() and not value.isprintable() and re.search("[\ud800-\udfff]", value):
+        raise ValueError(f"{where} holds half of a character (a lone surrogate).")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
+    if value is None:
+        return "missing or null"
+    if value in ({}, [], "") or isinstance(value, str) and not value.strip():
+        return f"an empty {names[type(value)].split()[-1]}"
+    return names.get(type(value), f"the number {value}")
