@@ -4,7 +4,7 @@
     python3 start.py test                   lint, types, tests and notebooks
     python3 start.py <command> ...          any other command of bavt (show, fetch, --version)
 
-The first run downloads some 400 MB, weights included, and fills about 1.5 GB of disk; later runs
+The first run downloads some 400 MB, weights included, and fills about 2 GB of disk; later runs
 start at once. Needs Python 3.11 or newer.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from .budget import Budget
 from .chains import ParallelChains
@@ -11,31 +11,19 @@ from .checks import check_count
 from .critic import Critic
 from .search import BudgetAwareValueTreeSearch
 from .searcher import SearchResult
-from .steps import LanguageModel, Tool, normalize
-
-
-class HasAnswer(Protocol):
-    """A question together with its gold answer; `tasks.Gold` is one."""
-
-    answer: str
+from .steps import LanguageModel, Plan, Tool, normalize
 
 
 class DualRoleLLMAgent:
     """Answers questions under a budget with one model. `options` go to `BudgetAwareValueTreeSearch`."""
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        tool: Tool | None = None,
-        critic: Critic | None = None,
-        **options: Any,
-    ):
+    def __init__(self, model: LanguageModel, tool: Tool | None = None, critic: Critic | None = None, **options: Any):
         self.model, self.tool, self.critic, self.options = model, tool, critic, options
         names = ("seed", "temperature", "top_k", "max_new_tokens")
         self.sampling = {name: options[name] for name in names if name in options}
 
     def reason_with_budget(
-        self, question: str, budget_tokens: int | Budget, max_depth: int = 10, plan: Sequence[str] | None = None
+        self, question: str, budget_tokens: int | Budget, max_depth: int = 10, plan: Plan = None
     ) -> SearchResult:
         """Search within `budget_tokens` generated tokens, or within a `Budget` of tokens and tool calls."""
         search = BudgetAwareValueTreeSearch(self.model, self.critic, budget_tokens, self.tool, **self.options)
@@ -43,30 +31,27 @@ class DualRoleLLMAgent:
 
     def generate_next_steps(self, context: str, num_candidates: int = 3) -> list[str]:
         """`num_candidates` continuations of a prompt, each one line (8 tokens unless options say so)."""
-        count = check_count("num_candidates", num_candidates)
-        return [sample.text for sample in self.model.sample(context, count, **self.sampling)]
+        samples = self.model.sample(context, check_count("num_candidates", num_candidates), **self.sampling)
+        return [sample.text for sample in samples]
 
     def compare_budgets(
-        self, question: str, budgets: Sequence[int | Budget] = (100, 250, 500, 1000), plan: Sequence[str] | None = None
+        self, question: str, budgets: Sequence[int | Budget] = (100, 250, 500, 1000), plan: Plan = None
     ) -> dict[int | Budget, SearchResult]:
         """The same question under each budget."""
         return {budget: self.reason_with_budget(question, budget, plan=plan) for budget in budgets}
 
-    def reason_fixed_budget(
-        self, question: str, budget: int | Budget, plan: Sequence[str] | None = None
-    ) -> SearchResult:
+    def reason_fixed_budget(self, question: str, budget: int | Budget, plan: Plan = None) -> SearchResult:
         """The baseline: parallel chains and a majority vote within the same budget."""
         shared = {name: self.options[name] for name in ("examples", "charge_prompt") if name in self.options}
         chains = ParallelChains(self.model, None, budget, self.tool, **self.sampling, **shared)
         return chains.search(question, plan=plan)
 
     @staticmethod
-    def evaluate(answer: str, question: HasAnswer) -> float:
+    def evaluate(answer: str, question: object) -> float:
         """1.0 if `answer` is the gold answer up to case, articles and punctuation, else 0.0.
 
-        `question` carries the gold answer (`.answer`). Only this method may see it: no search function takes it.
+        `question` carries the gold answer as `.answer`, like `tasks.Gold`. Only this method may see it.
         """
-        gold = getattr(question, "answer", None)
-        if not isinstance(answer, str) or not isinstance(gold, str):
+        if not isinstance(answer, str) or not isinstance(gold := getattr(question, "answer", None), str):
             raise TypeError(f"evaluate needs a string and an object with .answer, got {answer!r} and {question!r}")
         return float(bool(normalize(gold)) and normalize(answer) == normalize(gold))

@@ -7,11 +7,12 @@ implementation guide names "not tracking spent budget" as a pitfall.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from .checks import check_count
+from .checks import check_choice, check_count
 
 ROLES = ("generator", "critic", "tool", "planner", "backstop")
 
@@ -51,6 +52,11 @@ class Row:
     tool_calls: int = 0
     prompt_tokens: int = 0
 
+    def __post_init__(self) -> None:
+        check_choice("role", self.role, ROLES)
+        for name in ("tokens", "tool_calls", "prompt_tokens"):
+            check_count(name, getattr(self, name))
+
 
 @dataclass
 class Reservation:
@@ -63,10 +69,7 @@ class Reservation:
     def spend(self, tokens: int = 0, tool_calls: int = 0) -> None:
         """Report what the call used. Raises ValueError if that is more than was reserved."""
         if tokens > self.most.tokens or tool_calls > self.most.tool_calls:
-            raise ValueError(
-                f"{self.most.role} reported {tokens} tokens and {tool_calls} tool calls, but its call was capped to "
-                f"{self.most.tokens} and {self.most.tool_calls}: the model or tool must respect the cap"
-            )
+            raise ValueError(f"spent {tokens} tokens, {tool_calls} tool calls: more than the reserved {self.most}")
         self.used = Row(self.most.role, tokens, tool_calls, self.most.prompt_tokens)
 
     def __enter__(self) -> Reservation:
@@ -91,31 +94,30 @@ class Ledger:
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spent: Counter[str] = Counter()  # settled, charged units
+        self.budget, self.backstop = Budget.of(self.budget), Budget.of(self.backstop)
+        self.spent: Counter[str] = Counter(tokens=0, tool_calls=0)  # settled, charged units
         self.prompt_tokens = 0
         self._held: Counter[str] = Counter()  # reserved, not yet settled
         rows, self.rows = self.rows, []
         for row in rows:
             self.add(row)
 
+    def _total(self, resource: str) -> float:
+        total = getattr(self.budget, resource)
+        return float("inf") if total is None else total
+
     def left(self, resource: str, role: str = "backstop") -> float:
         """Units of "tokens" or "tool_calls" that `role` may still reserve; inf if unlimited."""
-        total = getattr(self.budget, resource)
-        if total is None:
-            return float("inf")
-        aside = 0 if role == "backstop" else min(getattr(self.backstop, resource) or 0, total)
-        return max(0, total - self.spent[resource] - self._held[resource] - aside)
+        aside = 0 if role == "backstop" else getattr(self.backstop, resource) or 0
+        return max(0, self._total(resource) - self.spent[resource] - self._held[resource] - aside)
 
     def ratio(self) -> float:
         """r_t in [0, 1]: the smallest share left of a given resource; 1 if unlimited (paper, "effective ratio")."""
-        totals = {"tokens": self.budget.tokens, "tool_calls": self.budget.tool_calls}
-        shares = [self.left(name) / total if total else 0.0 for name, total in totals.items() if total is not None]
-        return min(shares, default=1.0)
+        totals = {name: self._total(name) for name in ("tokens", "tool_calls")}
+        return min(1.0 if math.isinf(total) else self.left(name) / (total or 1) for name, total in totals.items())
 
     def reserve(self, role: str, tokens: int = 0, tool_calls: int = 0, prompt_tokens: int = 0) -> Reservation:
         """Claim the most that a call can use. Raises BudgetExceeded if it is not there."""
-        if role not in ROLES:
-            raise ValueError(f"role must be one of {', '.join(ROLES)}, got {role!r}")
         most = Row(role, tokens, tool_calls, prompt_tokens)
         for resource, units in self._charge(most).items():
             if units > self.left(resource, role):
@@ -129,9 +131,11 @@ class Ledger:
         self.add(used)
 
     def add(self, row: Row) -> None:
-        """Book a settled row; replay of a trace uses this directly."""
+        """Book a settled row; replay of a trace uses this directly. Raises ValueError if it passes the budget."""
         self.rows.append(row)
         self.spent.update(self._charge(row))
+        if any(units > self._total(name) for name, units in self.spent.items()):
+            raise ValueError(f"{row} passes {self.budget}")
         self.prompt_tokens += row.prompt_tokens
 
     def release_backstop(self) -> None:
@@ -148,8 +152,7 @@ class Ledger:
 
     def state(self) -> dict[str, float]:
         """What has been used so far, for an event or a progress bar."""
-        spent = {name: self.spent[name] for name in ("tokens", "tool_calls")}
-        return spent | {"prompt_tokens": self.prompt_tokens, "ratio": self.ratio()}
+        return {**self.spent, "prompt_tokens": self.prompt_tokens, "ratio": self.ratio()}
 
     def _charge(self, row: Row) -> dict[str, int]:
         prompt = row.prompt_tokens if self.charge_prompt else 0

@@ -6,7 +6,6 @@ chain instead. `share_pages` lets a chain use the pages that an earlier one paid
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .budget import Budget
@@ -14,8 +13,8 @@ from .checks import check_count
 from .critic import ConstantCritic, Critic
 from .expansion import Expansion
 from .searcher import Searcher
-from .steps import LanguageModel, Tool
-from .trace import Event, Trace
+from .steps import LanguageModel, Plan, Tool
+from .trace import Events, Trace
 
 
 class ParallelChains(Searcher):
@@ -37,15 +36,13 @@ class ParallelChains(Searcher):
         self.answer_rule = "best" if critic else "majority"
         self.share_pages, self.max_chains = share_pages, check_count("max_chains", max_chains, least=1)
 
-    def run(
-        self, question: str, max_depth: int = 10, plan: Sequence[str] | None = None, resume: Trace | None = None
-    ) -> Iterator[Event]:
+    def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
         """One event at a time; the chains are the branches below the root."""
         settings = {"share_pages": self.share_pages, "max_chains": self.max_chains}
         tree = self.start(question, max_depth, plan, resume, Budget(0, 0), **settings)
         tree.unique = False
         yield tree.record("started", tree.root, **tree.trace.header)
-        reason = "exhausted"
+        reason = "exhausted" if len(tree.generator.plan) <= max_depth else "depth"
         try:
             for _ in range(self.max_chains):
                 yield from self._chain(tree, max_depth)
@@ -58,7 +55,7 @@ class ParallelChains(Searcher):
             raise
         yield self.stop(tree, reason)
 
-    def _chain(self, tree: Expansion, max_depth: int) -> Iterator[Event]:
+    def _chain(self, tree: Expansion, max_depth: int) -> Events:
         node = tree.root
         while not node.terminal and node.depth < max_depth:
             known = len(tree.nodes)

@@ -40,7 +40,7 @@ class LogProbCritic:
     @staticmethod
     def probability(logprobs: Sequence[float]) -> float:
         """Geometric mean of the tokens' probabilities."""
-        return math.exp(sum(logprobs) / len(logprobs)) if logprobs else 0.0
+        return math.exp(min(0.0, sum(logprobs) / len(logprobs))) if logprobs else 0.0
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .budget import BudgetExceeded, Ledger
 from .critic import Critic
 from .steps import Generator, Sample, Step, clean, normalize
-from .trace import Event, Trace
+from .trace import Event, Events, Trace
 from .tree import TreeNode
 
 
@@ -54,12 +54,13 @@ class Expansion:
         """Whether a node may be expanded: no answer, no failure, not known to cost more than is left."""
         return not node.terminal and node.id not in self.closed
 
-    def close(self, node: TreeNode, why: str) -> Event:
-        """Do not expand `node` again."""
-        self.closed[node.id] = why
+    def fail(self, node: TreeNode, why: str) -> Event:
+        """An expansion came to nothing. A node that costs more than is left is closed; a tool may be tried again."""
+        if why in ("tokens", "tool_calls"):
+            self.closed[node.id] = why
         return self.record("pruned", node, text=node.text, why=why)
 
-    def expand(self, node: TreeNode, k: int, role: str = "", again: bool = False) -> Iterator[Event]:
+    def expand(self, node: TreeNode, k: int, role: str = "", again: bool = False) -> Events:
         """Add up to `k` children to `node`, yielding events. `role`: who pays; `again`: pay for a known page too."""
         answers = self.answers(node)
         node.expansions += 1
@@ -67,7 +68,7 @@ class Expansion:
             event = self.trace.record("read", node.id, self.ledger, lambda: self._read(answers, role or "tool", again))
             yield event
             if "why" in event.data:
-                yield self.close(node, event.data["why"])
+                yield self.fail(node, event.data["why"])
                 return
             self.generator.pages[event.data["query"]] = event.data["page"]
         prompt = self.generator.prompt(answers, self.ledger)
@@ -80,23 +81,28 @@ class Expansion:
         )
         yield event
         if "why" in event.data:
-            yield self.close(node, event.data["why"])
+            yield self.fail(node, event.data["why"])
             return
         steps = steps or self._replay(answers, prompt, event)
-        counts = Counter(normalize(step.text) for step in steps)
+        counts: Counter[str] = Counter()
         fresh: list[Step] = []
         for step in steps:
-            if why := self._worthless(node, step, fresh):
+            why = self._worthless(node, step, fresh)
+            counts[normalize(step.text)] += self.unique and why in ("", "duplicate")
+            if why:
                 yield self.record("pruned", node, text=step.text, why=why)
             else:
                 fresh.append(step)
         for child in node.children:
-            child.copies += counts[normalize(child.text)] if self.unique else 0
+            child.copies += counts[normalize(child.text)]
         if fresh:
             event = self.trace.record("scored", node.id, self.ledger, lambda: self._judge(fresh))
             yield event
+            if "why" in event.data:
+                yield self.fail(node, event.data["why"])
+                return
             for step, residual in zip(fresh, event.data["residuals"], strict=True):
-                yield from self._add(node, step, residual, counts[normalize(step.text)] if self.unique else 1)
+                yield from self._add(node, step, residual, counts[normalize(step.text)] or 1)
 
     def _read(self, answers: Sequence[str], role: str, again: bool) -> dict[str, Any]:
         query = self.generator.fill(answers)[1]
@@ -142,13 +148,20 @@ class Expansion:
         return ""
 
     def _judge(self, steps: Sequence[Step]) -> dict[str, Any]:
-        residuals = list(self.critic(steps, self.ledger))
+        try:
+            returned = self.critic(steps, self.ledger)
+        except BudgetExceeded as error:
+            return {"why": error.resource}
+        try:
+            residuals = [float(x) for x in returned]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise TypeError(f"critic must return one number in [-1, 1] a step, got {returned!r}") from error
         if len(residuals) != len(steps):
-            raise ValueError(f"critic must return one residual a step: got {len(residuals)} for {len(steps)} steps")
+            raise ValueError(f"critic must return one number a step: got {len(residuals)} for {len(steps)} steps")
         # JSON has no NaN: a residual that is no number is kept as null
-        return {"residuals": [float(x) if math.isfinite(x) else None for x in residuals]}
+        return {"residuals": [x if math.isfinite(x) else None for x in residuals]}
 
-    def _add(self, node: TreeNode, step: Step, residual: float | None, copies: int) -> Iterator[Event]:
+    def _add(self, node: TreeNode, step: Step, residual: float | None, copies: int) -> Events:
         if residual is None or not -1.0 <= residual <= 1.0:
             yield self.record("pruned", node, text=step.text, why=f"critic returned {residual}, not in [-1, 1]")
             return

@@ -5,23 +5,20 @@ Source: paper, method section; names from the implementation guide. The loop is 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .budget import Budget
-from .checks import check_count, check_range
+from .checks import check_choice, check_count, check_range
 from .critic import Critic, LogProbCritic
 from .expansion import Expansion
-from .searcher import ANSWER_RULES, Searcher, SearchResult, describe
+from .searcher import ANSWER_RULES, Searcher, describe
 from .selection import BudgetAware, Selection, sample_index
-from .steps import LanguageModel, Tool
-from .trace import Event, Trace
+from .steps import LanguageModel, Plan, Tool
+from .trace import Events, Trace
 from .tree import TreeNode
-
-__all__ = ["BudgetAwareValueTreeSearch", "SearchResult"]
 
 
 class BudgetAwareValueTreeSearch(Searcher):
@@ -47,28 +44,26 @@ class BudgetAwareValueTreeSearch(Searcher):
         v0: float = 0.5,
         v_min: float = 0.05,
         max_widen: int = 8,
+        max_expansions: int = 2000,
         charge_prompt: bool = False,
         **options: Any,
     ):
         super().__init__(model, critic or LogProbCritic(), budget, tool, charge_prompt, options)
         self.num_candidates = check_count("num_candidates", num_candidates, least=1)
         self.max_widen = check_count("max_widen", max_widen, least=1)
+        self.max_expansions = check_count("max_expansions", max_expansions)
         self.v0, self.v_min = check_range("v0", v0, 0.0, 1.0), check_range("v_min", v_min, 1e-9, v0)
-        self.stop_value = check_range("stop_value", stop_value, 0.0, math.inf)
+        self.stop_value = check_range("stop_value", stop_value, 0.0, 2.0)
         self.selection: Selection = selection or BudgetAware()
         if not callable(self.selection):
             raise TypeError(f"selection must be callable, got {selection!r}")
-        if answer_rule not in ANSWER_RULES:
-            raise ValueError(f"answer_rule must be one of {', '.join(ANSWER_RULES)}, got {answer_rule!r}")
-        self.answer_rule = answer_rule
+        self.answer_rule = check_choice("answer_rule", answer_rule, ANSWER_RULES)
 
-    def run(
-        self, question: str, max_depth: int = 10, plan: Sequence[str] | None = None, resume: Trace | None = None
-    ) -> Iterator[Event]:
+    def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
         """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far."""
-        names = ("num_candidates", "max_widen", "stop_value")
+        names = ("num_candidates", "max_widen", "max_expansions", "stop_value")
         settings = {name: getattr(self, name) for name in names} | {"selection": describe(self.selection)}
-        # The share set aside at the start pays for one step: an answer can always be forced.
+        # The share set aside at the start pays for one step, without its prompt.
         share = Budget(self.generator.max_new_tokens, 1)
         tree = self.start(question, max_depth, plan, resume, share, **settings)
         yield tree.record("started", tree.root, **tree.trace.header)
@@ -99,6 +94,8 @@ class BudgetAwareValueTreeSearch(Searcher):
         if not shallow:
             short = {"tokens", "tool_calls"}.intersection(tree.closed.values())
             return [], "depth" if nodes else min(short, default="exhausted")
+        if sum(node.expansions for node in tree.nodes) >= self.max_expansions:
+            return [], "exhausted"
         if tree.ledger.left("tool_calls", "tool") < 1:
             shallow = [node for node in shallow if not tree.generator.needs_tool(tree.answers(node))]
         return shallow, "" if shallow else "tool_calls"
@@ -111,13 +108,13 @@ class BudgetAwareValueTreeSearch(Searcher):
         index = sample_index(probabilities, len(frontier), np.random.default_rng((self.generator.seed, draw)))
         return frontier[index], float(probabilities[index])
 
-    def _backstop(self, tree: Expansion, max_depth: int) -> Iterator[Event]:
-        """Force an answer: follow the plan from the best node, one candidate a step, with all that is left."""
+    def _backstop(self, tree: Expansion, max_depth: int) -> Events:
+        """Force an answer: follow the plan from the furthest node, the best of these, with all that is left."""
         tree.ledger.release_backstop()
-        node = max(tree.nodes, key=lambda n: (tree.is_open(n), n.value, n.depth))
-        while not node.terminal and node.depth < max_depth:
-            known = len(tree.nodes)
-            yield from tree.expand(node, 1, role="backstop")
-            if len(tree.nodes) == known:
+        tree.unique = False
+        while not any(node.terminal for node in tree.nodes):
+            most = 2 * self.max_widen
+            nodes = [n for n in tree.nodes if tree.is_open(n) and n.expansions < most and n.depth < max_depth]
+            if not nodes:
                 return
-            node = tree.nodes[-1]
+            yield from tree.expand(max(nodes, key=lambda n: (n.depth, n.value)), 1, role="backstop")

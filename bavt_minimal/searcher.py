@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from .budget import Budget, Ledger
-from .checks import check_count
+from .checks import check_choice, check_count
 from .critic import Critic
 from .expansion import Expansion
-from .steps import Generator, LanguageModel, Tool, check_plan, normalize
-from .trace import Event, Trace
+from .steps import Generator, LanguageModel, Plan, Tool, check_plan, normalize
+from .trace import Event, Events, Trace
 from .tree import TreeNode
 
 ANSWER_RULES = ("best", "majority", "weighted")
@@ -22,7 +23,7 @@ ANSWER_RULES = ("best", "majority", "weighted")
 class SearchResult:
     """What a search found and why it stopped."""
 
-    answer: str  # "" only if the budget did not allow a single step
+    answer: str  # "" if the budget did not allow a single step, or the tool never returned
     value: float  # V of the answer's node
     reason: str  # answered, tokens, tool_calls, depth, exhausted or error
     forced: bool  # no answer was in hand when the search stopped
@@ -34,7 +35,7 @@ class SearchResult:
 
 def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
     """One of several answer nodes: highest V, most often drawn, or drawn with the most V. Ties: the first."""
-    if rule == "best":
+    if check_choice("rule", rule, ANSWER_RULES) == "best":
         return max(answers, key=lambda node: node.value)
     votes: defaultdict[str, float] = defaultdict(float)
     for node in answers:
@@ -44,6 +45,9 @@ def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
 
 def describe(part: object) -> str:
     """A rule or critic in a trace's header: the same text in another process."""
+    if is_dataclass(part) and not isinstance(part, type):
+        settings = [f"{field.name}={describe(getattr(part, field.name))}" for field in fields(part)]
+        return f"{type(part).__qualname__}({', '.join(settings)})"
     text = repr(part)
     return text if " at 0x" not in text else str(getattr(part, "__qualname__", type(part).__qualname__))
 
@@ -67,16 +71,13 @@ class Searcher:
         options: dict[str, Any],
     ):
         self.budget = Budget() if budget is None else Budget.of(budget)
-        for name, part in (("critic", critic), ("tool", tool or describe)):
-            if not callable(part):
-                raise TypeError(f"{name} must be callable, got {part!r}")
+        if not callable(critic):
+            raise TypeError(f"critic must be callable, got {critic!r}")
         self.critic, self.charge_prompt = critic, charge_prompt
         self.generator = Generator(model, tool, **options)
         self.answer_rule, self.v0, self.v_min = "best", 0.5, 0.05
 
-    def run(
-        self, question: str, max_depth: int = 10, plan: Sequence[str] | None = None, resume: Trace | None = None
-    ) -> Iterator[Event]:
+    def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
         """The search, one event at a time."""
         raise NotImplementedError
 
@@ -84,7 +85,7 @@ class Searcher:
         self,
         question: str,
         max_depth: int = 10,
-        plan: Sequence[str] | None = None,
+        plan: Plan = None,
         resume: Trace | None = None,
         listeners: Sequence[Callable[[Event], object]] = (),
     ) -> SearchResult:
@@ -92,6 +93,8 @@ class Searcher:
 
         `resume` is the trace of a search that was cut off: it is replayed, then the search goes on.
         """
+        if callable(listeners):
+            raise TypeError(f"listeners must be a list of functions, got {listeners!r}")
         for event in self.run(question, max_depth, plan, resume):
             for listener in listeners:
                 listener(event)
@@ -101,7 +104,7 @@ class Searcher:
         self,
         question: str,
         max_depth: int,
-        plan: Sequence[str] | None,
+        plan: Plan,
         resume: Trace | None,
         backstop: Budget,
         **settings: Any,
@@ -116,6 +119,8 @@ class Searcher:
             header[name] = getattr(self, name)
         for name in ("seed", "temperature", "top_k", "max_new_tokens", "budget_hint"):
             header[name] = getattr(generator, name)
+        header["examples"] = hashlib.sha256(generator.examples.encode()).hexdigest()[:16]
+        header["tool"] = describe(generator.tool)
         self.trace = Trace(header | settings)
         if resume is not None:
             self.trace.resume(resume)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import check_range
+from .checks import check_numbers, check_range
 from .tree import TreeNode
 
 Selection = Callable[[ArrayLike, ArrayLike, float], NDArray[np.float64]]
@@ -22,14 +22,10 @@ Selection = Callable[[ArrayLike, ArrayLike, float], NDArray[np.float64]]
 
 def checked(values: ArrayLike, visits: ArrayLike, r: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both as (N,) float arrays. Raises ValueError on an empty frontier, NaN, negative numbers, or r outside [0, 1]."""
-    v, n = np.asarray(values, dtype=float), np.asarray(visits, dtype=float)
-    if v.ndim != 1 or v.shape != n.shape or not v.size:
-        raise ValueError(f"values and visits must be equally long, not empty and flat; got shapes {v.shape}, {n.shape}")
-    for name, array in (("values", v), ("visits", n)):
-        wrong = array[~(np.isfinite(array) & (array >= 0))]
-        if wrong.size:
-            raise ValueError(f"{name} must be finite and >= 0, got {wrong[0]}")
     check_range("r", r, 0.0, 1.0)
+    v, n = check_numbers("values", values), check_numbers("visits", visits)
+    if v.size != n.size:
+        raise ValueError(f"values and visits must be equally long, got {v.size} and {n.size}")
     return v, n
 
 
@@ -62,13 +58,13 @@ class BudgetAware:
     schedule: Callable[[float], float] | None = None
 
     def __post_init__(self) -> None:
-        check_range("alpha_max", self.alpha_max, 0.0, 1e6)
+        check_range("alpha_max", self.alpha_max, 1e-6, 1e6)
         check_range("decay", self.decay, 1e-6, 1.0)
 
     def alpha(self, r: float) -> float:
         """The exponent at r."""
         if self.schedule is not None:
-            return min(self.alpha_max, self.schedule(r))
+            return min(self.alpha_max, check_range("schedule(r)", self.schedule(r), 1e-6, math.inf))
         return self.alpha_max if r * self.alpha_max <= 1 else 1.0 / r
 
     def __call__(self, values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:
@@ -100,7 +96,7 @@ class BudgetAwareUCB:
         """The score of a node whose values sum to `node_value`. Unvisited, or nothing remaining: inf."""
         check_range("node_value", node_value, -1e12, 1e12)
         check_range("visit_count", visit_count, 0, 1e12)
-        check_range("total_budget", total_budget, 0, 1e12)
+        check_range("total_budget", total_budget, 1e-6, 1e12)
         check_range("remaining_budget", remaining_budget, 0, total_budget)
         if visit_count == 0:
             return math.inf
@@ -146,7 +142,7 @@ def uniform(values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float6
 
 def sample_index(probabilities: ArrayLike, count: int, rng: np.random.Generator) -> int:
     """Draw one of `count` nodes. Raises ValueError if a rule of the user's did not return a distribution over them."""
-    p = np.asarray(probabilities, dtype=float)
-    if p.shape != (count,) or not (p >= 0).all() or not math.isclose(p.sum(), 1.0, abs_tol=1e-6):
-        raise ValueError(f"selection must return {count} probabilities >= 0 that sum to 1, got {p!r}")
+    p = check_numbers("selection", probabilities)
+    if p.size != count or not math.isclose(p.sum(), 1.0, abs_tol=1e-6):
+        raise ValueError(f"selection must return {count} probabilities that sum to 1, got {probabilities!r}")
     return int(rng.choice(count, p=p / p.sum()))

@@ -7,6 +7,7 @@ cleaned before it enters a prompt, so that it cannot break the prompt's frame.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -15,9 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from .budget import BudgetExceeded, Ledger
-from .checks import check_count
+from .checks import check_count, check_range
 
 Tool = Callable[[str], str]
+Plan = Sequence[str] | None  # sub-questions; None: the question is its own single step
+LOWEST = -1e4  # stands for a log-probability of -inf or NaN, which JSON does not have
 PAGE_CHARACTERS = 2000  # a longer page is cut; about 500 tokens
 
 # Four worked examples show the model the frame; their names occur in no generated world.
@@ -124,19 +127,21 @@ def normalize(text: str) -> str:
     return " ".join(word for word in words if word not in {"a", "an", "the"})
 
 
-def check_plan(question: object, plan: Sequence[str] | None) -> tuple[str, ...]:
+def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
     """The plan as a tuple; without one the question is its own single step. Raises ValueError or TypeError."""
     if not isinstance(question, str):
         raise TypeError(f"question must be a string, got {type(question).__name__}")
-    if not question.strip():
+    if not clean(question):
         raise ValueError("question must not be empty")
     if isinstance(plan, str):
         raise TypeError("plan must be a list of sub-questions, got one string")
+    if plan is not None and not isinstance(plan, Sequence):
+        raise TypeError(f"plan must be a list of sub-questions, got {plan!r}")
     steps = (question,) if plan is None else tuple(plan)
     if not steps:
         raise ValueError("plan must have at least one sub-question; leave it out to ask the question as it is")
     for number, step in enumerate(steps, 1):
-        if not isinstance(step, str) or not step.strip():
+        if not isinstance(step, str) or not clean(step):
             raise ValueError(f"plan step {number} must be a non-empty string, got {step!r}")
         for reference in re.findall(r"#(\d+)", step):
             if not 1 <= int(reference) < number:
@@ -161,16 +166,27 @@ class Generator:
     max_new_tokens: int = 8
     layers: Sequence[int] = ()
     budget_hint: bool = False
-    plan: tuple[str, ...] = ()
-    pages: dict[str, str] = field(default_factory=dict)
-    draws: Counter[str] = field(default_factory=Counter)
+    plan: tuple[str, ...] = field(default=(), init=False)
+    pages: dict[str, str] = field(default_factory=dict, init=False)
+    draws: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
-        check_count("max_new_tokens", self.max_new_tokens, least=1)
+        for verb in ("sample", "count_tokens"):
+            if not callable(getattr(self.model, verb, None)):
+                raise TypeError(f"model must be a language model with a method {verb!r}, got {self.model!r}")
+        if self.tool is not None and not callable(self.tool):
+            raise TypeError(f"tool must be callable, got {self.tool!r}")
+        if not isinstance(self.examples, str):
+            raise TypeError(f"examples must be a string, got {self.examples!r}")
+        self.max_new_tokens = check_count("max_new_tokens", self.max_new_tokens, least=1)
+        self.seed, self.top_k = check_count("seed", self.seed), check_count("top_k", self.top_k)
+        self.temperature = check_range("temperature", self.temperature, 0.0, 1e3)
 
     def start(self, plan: tuple[str, ...]) -> Generator:
         """A fresh generator for one search: nothing read, nothing drawn."""
-        return replace(self, plan=plan, pages={}, draws=Counter())
+        fresh = replace(self)
+        fresh.plan = plan
+        return fresh
 
     def fill(self, answers: Sequence[str]) -> tuple[str, str]:
         """The next sub-question with its references filled in, and the query for the tool."""
@@ -237,12 +253,15 @@ class Generator:
                 layers=self.layers,
             )
             call.spend(tokens=sum(sample.tokens for sample in samples))
+        if len(samples) != k:
+            raise ValueError(f"model was asked for {k} samples and returned {len(samples)}")
         self.draws[prompt] += k
         return [self.step(answers, prompt, sample) for sample in samples]
 
     def step(self, answers: Sequence[str], prompt: str, sample: Sample) -> Step:
-        """Wrap a sample; its text is cleaned too, since it becomes part of the next prompt."""
+        """Wrap a sample. Its text becomes part of the next prompt, and all of it part of a trace, so it is cleaned."""
         question, query = self.fill(answers)
-        sample = replace(sample, text=clean(sample.text, 200))
+        logprobs = tuple(float(x) if math.isfinite(x) else LOWEST for x in sample.logprobs)
+        sample = replace(sample, text=clean(sample.text, 200), tokens=int(sample.tokens), logprobs=logprobs)
         final = len(answers) + 1 == len(self.plan)
         return Step(question, query, self.pages.get(query, ""), prompt, sample, final, tuple(answers))

@@ -6,15 +6,16 @@ Resuming replays the recorded events instead of calling the model and the tool, 
 from __future__ import annotations
 
 import json
+import math
 import os
-import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .budget import ROLES, Ledger, Row
+from .budget import Ledger, Row
+from .checks import check_choice, check_count
 
 VERSION = 1
 KINDS = (
@@ -30,6 +31,11 @@ KINDS = (
 )
 
 
+TEXTS = {"read": ("query", "page"), "expanded": ("question",), "added": ("text",), "answered": ("answer",)}
+TEXTS |= {"stopped": ("answer", "reason"), "pruned": ("text", "why")}
+NUMBERS = {"added": ("parent", "residual", "value"), "answered": ("value",), "stopped": ("value",)}
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened at a node, what it cost, and the ledger's state after it."""
@@ -41,8 +47,10 @@ class Event:
     ledger: dict[str, float]
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"event kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        check_choice("event kind", self.kind, KINDS)
+
+
+Events = Iterator[Event]  # a search as it runs
 
 
 @dataclass
@@ -52,9 +60,12 @@ class Trace:
     header: dict[str, Any]
     events: list[Event] = field(default_factory=list)
     recorded: deque[Event] = field(default_factory=deque, repr=False)  # still to be replayed
+    booked: int = 0  # rows of the ledger that the events hold
 
     def resume(self, earlier: Trace) -> None:
         """Replay `earlier` first. Raises ValueError if it was made with other settings."""
+        if not isinstance(earlier, Trace):
+            raise TypeError(f"resume must be a Trace (see Trace.load), got {type(earlier).__name__}")
         for key in self.header | earlier.header:
             if self.header.get(key) != earlier.header.get(key):
                 raise ValueError(
@@ -65,6 +76,10 @@ class Trace:
 
     def record(self, kind: str, node: int, ledger: Ledger, work: Callable[[], dict[str, Any]]) -> Event:
         """Do `work` and keep what it returned and charged; in a replay, take both from the earlier trace."""
+        if self.recorded and self.recorded[0].data.get("reason") == "error":
+            # The search stopped because something failed: that is tried again, but what it used stays charged.
+            for charge in self.recorded.popleft().charges:
+                ledger.add(Row(**charge))
         if self.recorded:
             event = self.recorded.popleft()
             if (event.kind, event.node) != (kind, node):
@@ -75,30 +90,23 @@ class Trace:
             for charge in event.charges:
                 ledger.add(Row(**charge))
         else:
-            before = len(ledger.rows)
             data = work()
-            event = Event(kind, node, data, [asdict(row) for row in ledger.rows[before:]], ledger.state())
+            event = Event(kind, node, data, [asdict(row) for row in ledger.rows[self.booked :]], ledger.state())
+        self.booked = len(ledger.rows)
         self.events.append(event)
         return event
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON. The file is replaced in one move, so a kill leaves the old or the new one."""
         target = Path(path)
-        content = {
-            "version": VERSION,
-            "header": self.header,
-            "events": [asdict(event) for event in self.events],
-        }
+        draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        events = [asdict(event) for event in (*self.events, *self.recorded)]
+        text = json.dumps({"version": VERSION, "header": self.header, "events": events}, allow_nan=False)
         try:
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(content, file, ensure_ascii=False, allow_nan=False)
-                os.replace(name, target)
-            except BaseException:
-                os.unlink(name)
-                raise
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, target)
         except OSError as error:
+            draft.unlink(missing_ok=True)
             raise OSError(f"cannot save the trace to {target}: {error.strerror or error}") from error
 
     @classmethod
@@ -108,12 +116,33 @@ class Trace:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["version"] != VERSION:
                 raise ValueError(f"version {content['version']!r}, this code reads version {VERSION}")
-            events = [Event(**event) for event in content["events"]]
-            for row in (Row(**charge) for event in events for charge in event.charges):
-                if row.role not in ROLES or min(row.tokens, row.tool_calls, row.prompt_tokens) < 0:
-                    raise ValueError(f"a charge that no ledger writes: {row}")
-            if not isinstance(content["header"], dict) or not all(isinstance(e.data, dict) for e in events):
-                raise ValueError("header and event data must be objects")
-            return cls(content["header"], events)
+            header, events = content["header"], [Event(**event) for event in content["events"]]
+            if not isinstance(header, dict):
+                raise TypeError("header must be an object")
+            for event in events:
+                check_event(event)
+            return cls(header, events)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path} is not a trace of this program: {type(error).__name__}: {error}") from error
+
+
+def check_event(event: Event) -> None:
+    """Raise ValueError, TypeError or KeyError if a replay or a view could not use an event from a file."""
+    data = event.data
+    check_count("node", event.node)
+    for charge in event.charges:
+        Row(**charge)
+    if not isinstance(data, dict) or not isinstance(event.ledger, dict):
+        raise TypeError("data and ledger must be objects")
+    texts: list[Any] = [data[name] for name in TEXTS.get(event.kind, ()) if "why" not in data]
+    numbers: list[Any] = [data[name] for name in NUMBERS.get(event.kind, ())]
+    if event.kind == "expanded" and "why" not in data:
+        for text, tokens, logprobs, _ in data["steps"]:
+            texts.append(text)
+            numbers += [tokens, *logprobs]
+    if event.kind == "scored" and "why" not in data:
+        numbers += [x for x in data["residuals"] if x is not None]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"a text of {event.kind!r} is no string")
+    if not all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers):
+        raise TypeError(f"a number of {event.kind!r} is none")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .checks import check_range
+
 
 @dataclass(eq=False)
 class TreeNode:
@@ -44,8 +46,7 @@ class TreeNode:
 
         Raises ValueError if `residual` is not in [-1, 1] or this node is an answer.
         """
-        if not -1.0 <= residual <= 1.0:  # also catches NaN
-            raise ValueError(f"residual must be a number in [-1, 1], got {residual!r}")
+        check_range("residual", residual, -1.0, 1.0)
         if self.terminal:
             raise ValueError(f"node {self.id} is an answer and takes no children")
         value = min(1.0, max(v_min, self.value + residual))

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
@@ -397,7 +398,7 @@ def load_model(
     try:
         model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, local_files_only=local)
         tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         hint = "is the folder complete?" if local else "is the id right, and the hub in reach?"
         raise WeightsError(f"could not load {name!r}: {hint} ({_first_line(error)})") from error
     except (ValueError, KeyError, ImportError) as error:

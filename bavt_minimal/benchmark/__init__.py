@@ -1,0 +1,1 @@
+"""What only a benchmark or a test may use: parts that see the gold answers."""

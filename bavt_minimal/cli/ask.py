@@ -1,0 +1,303 @@
+"""`bavt ask`: check what was asked for, search, show, and keep the trace whatever happens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..agent import DualRoleLLMAgent
+from ..budget import Budget
+from ..chains import ParallelChains
+from ..critic import ConstantCritic, Critic, LogProbCritic, PromptedCritic
+from ..search import BudgetAwareValueTreeSearch
+from ..searcher import Searcher, SearchResult, describe
+from ..selection import BudgetAware, BudgetAwareUCB, Selection, greedy, uniform
+from ..steps import LanguageModel, Tool
+from ..tasks.data import Gold, Question, World, load_data, normalize
+from ..tasks.encyclopedia import make_world
+from ..tasks.lookup import Lookup
+from ..trace import Trace
+from ..views.fold import fold, plain
+from ..views.terminal import LiveView, PlainView
+from .main import CRITICS, DEFAULTS, SELECTIONS, UserError, read_trace
+
+KEEP_AT = ("selected", "read", "stopped")  # chains are not selected, but read
+
+
+@dataclass
+class Job:
+    """What to ask and how, checked before the model is loaded."""
+
+    question: Question
+    gold: Gold | None  # for the line after the search only
+    tool: Tool
+    settings: dict[str, Any]  # as DEFAULTS
+    json: bool = False
+    save: Path | None = None
+    earlier: Trace | None = None
+    again: str = ""  # the options that a later --resume needs too
+
+    def searcher(self, model: LanguageModel) -> Searcher:
+        """The search that was asked for."""
+        chosen = self.settings
+        budget = Budget(chosen["tokens"], chosen["tool_calls"])
+        if chosen["method"] == "bavt":
+            selection = make_selection(chosen["selection"], chosen["tokens"])
+            critic = make_critic(chosen["critic"], model)
+            return BudgetAwareValueTreeSearch(
+                model, critic, budget, self.tool, selection=selection, seed=chosen["seed"]
+            )
+        judge = make_critic(chosen["critic"], model) if chosen["method"] == "rerank" else None
+        return ParallelChains(model, judge, budget, self.tool, seed=chosen["seed"])
+
+
+def make_critic(name: str, model: LanguageModel | None) -> Critic:
+    """A critic by its name on the command line."""
+    if name == "prompted":
+        return PromptedCritic(model)  # type: ignore[arg-type]  # without a model only to be described
+    return ConstantCritic() if name == "constant" else LogProbCritic()
+
+
+def make_selection(name: str, tokens: int | None) -> Selection:
+    """A selection rule by its name; the guide's bonus is in units of the token budget."""
+    if name in ("ucb", "scaled-ucb"):
+        return BudgetAwareUCB(total_budget=max(1, tokens or 1), scaled=name == "scaled-ucb")
+    rules: dict[str, Selection] = {"bavt": BudgetAware(), "greedy": greedy, "uniform": uniform}
+    return rules[name]
+
+
+def prepare(args: argparse.Namespace) -> Job:
+    """Read and check files and options. Raises UserError naming the option."""
+    earlier = read_trace("--resume", args.resume) if args.resume is not None else None
+    if earlier is not None:
+        check_events(earlier, args.resume)
+        if earlier.events and earlier.events[-1].data.get("reason") == "error":
+            earlier.events.pop()  # what went wrong may go well this time
+    settings = choose_settings(args, earlier)
+    asked = args.question
+    if earlier is not None:
+        before = str(earlier.header.get("question"))
+        if asked is not None and normalize(asked) != normalize(before):
+            raise UserError(f"question: the trace asks {plain(before, 200)!r}; leave the question out or give that one")
+        asked = before
+    question, gold, world = choose_question(asked, args.data)
+    if earlier is not None and question.plan != tuple(earlier.header.get("plan", ())):
+        question = Question(question.id, question.text, tuple(map(str, earlier.header.get("plan", ()))))
+    target = args.save if args.save is not None else args.resume
+    job = Job(question, gold, Lookup(world.pages), settings, args.json, None, earlier)
+    if target is not None:
+        job.save = check_writable("--save" if args.save is not None else "--resume", target)
+    for option in ("data", "model"):
+        if (value := getattr(args, option)) is not None:
+            job.again += f" --{option} {shlex.quote(value)}"
+    return job
+
+
+def check_events(trace: Trace, path: str) -> None:
+    """A trace from anywhere is read whole before it is trusted."""
+    try:
+        fold(trace.events)
+    except ValueError as error:
+        raise UserError(f"--resume {path}: {error}") from error
+
+
+def choose_settings(args: argparse.Namespace, earlier: Trace | None) -> dict[str, Any]:
+    """The options, else those of the trace to go on with, else the defaults."""
+    before: dict[str, Any] = {} if earlier is None else settings_of(earlier.header)
+    settings = {}
+    for name, default in DEFAULTS.items():
+        given = getattr(args, name)
+        if given is not None and name in before and given != before[name]:
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{option} {given}: the trace was made with {before[name]}; leave it out or give that")
+        settings[name] = before.get(name, default) if given is None else given
+    for name, methods in (("selection", ("bavt",)), ("critic", ("bavt", "rerank"))):
+        if getattr(args, name) is not None and settings["method"] not in methods:
+            raise UserError(f"--{name}: method {settings['method']} has none; use --method {' or '.join(methods)}")
+    return settings
+
+
+def settings_of(header: dict[str, Any]) -> dict[str, Any]:
+    """The command line's settings of a trace, from what its header says of the search."""
+    names = {"BudgetAwareValueTreeSearch": "bavt", "ParallelChains": "parallel"}
+    method = names.get(str(header.get("method")))
+    if method is None:
+        raise UserError(f"--resume: unknown method {plain(header.get('method'), 80)!r} in the trace")
+    if method == "parallel" and header.get("answer_rule") == "best":
+        method = "rerank"
+    found = {name: header.get(name) for name in ("tokens", "tool_calls", "seed")} | {"method": method}
+    for name in ("tokens", "tool_calls", "seed"):
+        if not (type(found[name]) is int or (found[name] is None and name != "seed")):
+            raise UserError(f"--resume: {name} is {plain(found[name], 80)!r} in the trace, not a whole number")
+    critics = {describe(make_critic(name, None)): name for name in CRITICS} | {"PromptedCritic": "prompted"}
+    rules = {describe(make_selection(name, header.get("tokens"))): name for name in SELECTIONS}
+    for name, known in (("critic", critics), ("selection", rules)):
+        if name not in header or method == "parallel":
+            continue
+        if header[name] not in known:
+            raise UserError(f"--resume: the trace's {name} {plain(header[name], 80)!r} is none of this command's")
+        found[name] = known[header[name]]
+    return found
+
+
+def choose_question(asked: str | None, data: str | None) -> tuple[Question, Gold | None, World]:
+    """The question with its plan, the right answer if it is known, and the pages."""
+    if data is None:
+        world, first, gold = builtin_task()
+    else:
+        try:
+            world, gold = load_data(data)
+        except OSError as error:
+            raise UserError(f"--data {data}: {error.strerror or error}") from error
+        except ValueError as error:
+            raise UserError(f"--data: {error}") from error
+        first = world.questions[0] if world.questions else None
+        if asked is None and len(world.questions) > 1:
+            note(f"{data} has {len(world.questions)} questions; this is the first. Give another one's text to ask it.")
+    if asked is None:
+        if first is None:
+            raise UserError(f'--data {data}: it has no questions; give one: bavt ask --data {data} "..."')
+        return first, gold.get(first.id), world
+    for known in world.questions:
+        if normalize(known.text) == normalize(asked):
+            return known, gold.get(known.id), world
+    where = data if data is not None else "the built-in encyclopedia of made-up places and people"
+    note(f"this question comes without a plan: it is asked as one step, and looked up in {where}.")
+    return Question("", asked), None, world
+
+
+def builtin_task() -> tuple[World, Question, dict[str, Gold]]:
+    """The built-in encyclopedia, its question and the right answers."""
+    world, gold = make_world(10000)
+    return world, world.questions[2], gold
+
+
+def check_writable(option: str, name: str) -> Path:
+    """A path that a trace can be written to and that holds nothing else. Raises UserError before any work is done."""
+    path = Path(name)
+    try:
+        if path.is_dir():
+            raise UserError(f"{option} {name}: that is a folder; name a file in it")
+        if path.exists() and path.stat().st_size:
+            if not path.is_file():
+                raise UserError(f"{option} {name}: that is not a file")
+            try:
+                Trace.load(path)
+            except ValueError:
+                raise UserError(f"{option} {name}: the file is there and is no trace; name another") from None
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name):
+            pass
+    except OSError as error:
+        raise UserError(f"{option} {name}: cannot write there: {error.strerror or error}") from error
+    return path
+
+
+def ask(job: Job, model: LanguageModel, console: Console) -> int:
+    """Search, show it on `console`, keep the trace. Returns the exit code; 130 after Ctrl-C."""
+    search = job.searcher(model)
+    live = console.is_terminal and not console.is_dumb_terminal and not job.json
+    view = LiveView(console) if live else PlainView(console.file)
+    keeper = Keeper(job, search)
+    began = time.monotonic()
+    try:
+        with view.running() if isinstance(view, LiveView) else nullcontext():
+            for event in search.run(job.question.text, plan=job.question.plan or None, resume=job.earlier):
+                if event.kind in KEEP_AT:
+                    keeper.keep()
+                if not job.json:
+                    view(event)
+    except KeyboardInterrupt:
+        note(f"interrupted. {keeper.rescue()}")
+        return 130
+    except BaseException:
+        if len(getattr(search, "trace", Trace({})).events) > 1:
+            note(keeper.rescue())
+        raise
+    seconds = time.monotonic() - began
+    verdict = check_answer(search.result, job.gold)
+    if job.json:
+        print(json.dumps(as_json(job, search.result, seconds, verdict), ensure_ascii=False), file=console.file)
+    else:
+        gold = "" if job.gold is None else f"{plain(job.gold.answer, 200)} ({'right' if verdict else 'wrong'})"
+        view.finish(gold)
+    if keeper.failure:
+        note(f"error: {keeper.failure}")
+        return 1
+    return 0
+
+
+class Keeper:
+    """Writes the trace of a search, and never ends the search because it cannot."""
+
+    def __init__(self, job: Job, search: Searcher):
+        self.job, self.search, self.failure = job, search, ""
+
+    def keep(self, path: Path | None = None) -> bool:
+        """Write the trace, with what of an earlier one was not yet replayed."""
+        path = path or self.job.save
+        trace = self.search.trace
+        try:
+            if path is not None:
+                Trace(trace.header, [*trace.events, *trace.recorded]).save(path)
+                self.failure = ""
+        except (OSError, ValueError) as error:
+            self.failure = plain(error, 500)
+        return path is not None and not self.failure
+
+    def rescue(self) -> str:
+        """Write the trace of a search that was cut off, to a new file if none was named; say where it is."""
+        if not hasattr(self.search, "trace"):
+            return "The search had not begun; nothing to save."
+        path = self.job.save or unused(Path(time.strftime("bavt-%Y%m%d-%H%M%S.trace.json")))
+        if not self.keep(path):
+            return f"The trace is lost: {self.failure}"
+        name = shlex.quote(str(path))
+        return f"The trace is in {name}. Go on with: bavt ask --resume {name}{self.job.again}"
+
+
+def unused(path: Path) -> Path:
+    """`path`, or the like with a number if it is taken."""
+    number, free = 2, path
+    while free.exists():
+        free = path.with_name(path.name.replace(".trace", f"-{number}.trace"))
+        number += 1
+    return free
+
+
+def check_answer(result: SearchResult, gold: Gold | None) -> bool | None:
+    """Whether the answer is the right one; None if that is not known. The search is over by now."""
+    return None if gold is None else bool(DualRoleLLMAgent.evaluate(result.answer, gold))
+
+
+def as_json(job: Job, result: SearchResult, seconds: float, verdict: bool | None) -> dict[str, Any]:
+    """What --json prints."""
+    header = {key: value for key, value in result.trace.header.items() if key not in ("question", "plan")}
+    return {
+        "question": job.question.text,
+        "plan": result.trace.header["plan"],
+        "answer": result.answer,
+        "value": round(result.value, 6),
+        "reason": result.reason,
+        "forced": result.forced,
+        "gold": job.gold.answer if job.gold else None,
+        "right": verdict,
+        "spent": {name: result.ledger.spent[name] for name in ("tokens", "tool_calls")},
+        "roles": {role: dict(used) for role, used in result.ledger.by_role().items()},
+        "seconds": round(seconds, 3),
+        "settings": header,
+    }
+
+
+def note(words: str) -> None:
+    """A line for the user that is no part of the output."""
+    print(f"bavt: {plain(words, 2000)}", file=sys.stderr, flush=True)

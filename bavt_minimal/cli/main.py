@@ -1,0 +1,177 @@
+"""Arguments, exit codes and errors of `bavt`. Torch is imported by the commands that need the model, when they do.
+
+Exit codes: 0 answered, 1 something is wrong with a file, the data or the machine, 2 wrong usage, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..trace import Trace
+from ..views.fold import fold, plain
+from ..views.svg import render_svg
+from ..views.text import render_text
+
+METHODS = ("bavt", "parallel", "rerank")
+SELECTIONS = ("bavt", "ucb", "scaled-ucb", "greedy", "uniform")
+CRITICS = ("logprob", "prompted", "constant")
+DEFAULTS = {"tokens": 64, "tool_calls": 16, "method": "bavt", "selection": "bavt", "critic": "logprob", "seed": 0}
+
+
+class UserError(Exception):
+    """Something that the user can mend; the message says what."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a character that the terminal lacks must not end a search
+            stream.reconfigure(errors="replace")
+    parser = make_parser()
+    args = parser.parse_args(arguments)
+    if not args.command:
+        parser.print_help()
+        return 0
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("bavt: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Nobody reads on. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("BAVT_DEBUG"):
+            raise
+        print(f"bavt: error: {explain(error)}", file=sys.stderr)
+        return 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="bavt", description="Answer questions by Budget-Aware Value Tree search on a small language model."
+    )
+    parser.add_argument("--version", action="version", version=f"bavt {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    ask = commands.add_parser("ask", help="answer a question", description="Answer a question within a budget.")
+    ask.set_defaults(run=run_ask)
+    ask.add_argument("question", nargs="?", type=question, help="default: the first of --data, or a built-in one")
+    ask.add_argument("--tokens", type=count, metavar="N", help="tokens that may be generated (default 64)")
+    ask.add_argument("--tool-calls", type=count, metavar="N", help="pages that may be looked up (default 16)")
+    ask.add_argument("--method", choices=METHODS, help="tree search, chains and a vote, chains and a critic")
+    ask.add_argument("--selection", choices=SELECTIONS, help="which step to go on from (method bavt)")
+    ask.add_argument("--critic", choices=CRITICS, help="who judges a step (methods bavt and rerank)")
+    ask.add_argument("--seed", type=count, metavar="N", help="another seed draws other steps (default 0)")
+    ask.add_argument("--data", metavar="FILE", help="your own pages and questions, as JSON")
+    ask.add_argument("--model", metavar="SOURCE", help="a folder or a hub id (default: SmolLM2-135M-Instruct)")
+    ask.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    ask.add_argument("--save", metavar="FILE", help="keep the trace here, up to date after every expansion")
+    ask.add_argument("--resume", metavar="FILE", help="go on with this trace; its settings and its file are used")
+
+    show = commands.add_parser("show", help="print a saved trace", description="Print a saved trace as a tree.")
+    show.set_defaults(run=run_show)
+    show.add_argument("file", metavar="FILE", help="a trace that `bavt ask --save` wrote")
+    show.add_argument("--svg", metavar="OUT", help="write a picture here instead")
+
+    fetch = commands.add_parser(
+        "fetch", help="download the model's weights", description="Download the model's weights, once."
+    )
+    fetch.set_defaults(run=run_fetch)
+    return parser
+
+
+def count(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 999999999999, got {plain(text, 40)!r}")
+    return int(text)
+
+
+def question(text: str) -> str:
+    """A question that is not blank."""
+    if not plain(text):
+        raise argparse.ArgumentTypeError("must not be empty; leave it out to ask the built-in question")
+    return text
+
+
+def run_ask(args: argparse.Namespace) -> int:
+    """Check everything that can be checked without the model, then load it and search."""
+    from rich.console import Console
+
+    from .ask import ask, prepare
+
+    job = prepare(args)
+    if sys.stderr.isatty():
+        print(f"Loading {plain(args.model or 'the model', 80)} ...", file=sys.stderr, flush=True)
+    from ..models import load_model
+
+    return ask(job, load_model(args.model), Console())
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Print a trace as text, or write it as SVG."""
+    trace = read_trace("FILE", args.file)
+    if args.svg is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        from ..views.terminal import report
+
+        report(fold(trace.events), Console())
+        return 0
+    if args.svg is None:
+        sys.stdout.write(render_text(trace))
+        return 0
+    out = Path(args.svg)
+    if out.exists() and (not out.is_file() or out.samefile(args.file)):
+        raise UserError(
+            f"--svg {args.svg}: that is {'the trace itself' if out.is_file() else 'not a file'}; name another"
+        )
+    picture = render_svg(trace)
+    try:
+        out.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--svg {args.svg}: {error.strerror or error}") from error
+    print(f"wrote {plain(args.svg, 500)}")
+    return 0
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Download the default model's weights unless they are there."""
+    from ..models import fetch_default
+
+    print(f"the model is in {plain(fetch_default(), 500)}")
+    return 0
+
+
+def read_trace(option: str, path: str) -> Trace:
+    """Load a trace; an error names the option."""
+    try:
+        return Trace.load(path)
+    except OSError as error:
+        raise UserError(f"{option} {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{option}: {error}") from error
+
+
+def explain(error: BaseException) -> str:
+    """One clear line."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return plain(f"{error.filename}: {error.strerror}", 1000)
+    said = plain(error, 1000)
+    if isinstance(error, (UserError, ValueError, OSError, RuntimeError)) and said:
+        return said
+    return f"{type(error).__name__}: {said} (BAVT_DEBUG=1 shows where)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

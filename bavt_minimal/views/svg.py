@@ -1,0 +1,146 @@
+"""A search as one SVG picture: a pure function of a trace, for notebooks, pages and files."""
+
+from __future__ import annotations
+
+from html import escape
+
+from ..trace import Trace
+from .fold import Node, Picture, cut, fold
+from .text import answer_line, dropped_text, reason_line
+
+# Okabe-Ito colors; every one of them is paired with a number, a word or a shape.
+BLUE, GREEN, ORANGE, RED = "#0072B2", "#009E73", "#E69F00", "#D55E00"
+INK, FAINT, LINE, PAPER = "#1a1a1a", "#595959", "#b8b8b8", "#ffffff"
+BOX, GAP, ROW, MARGIN, TOP = 158, 42, 54, 20, 92  # pixels
+BAR = 70
+
+
+def render_svg(trace: Trace, upto: int | None = None) -> str:
+    """The tree after the first `upto` events (None: all) as a standalone SVG with its own light background.
+
+    Boxes are steps: their text, value V (bar and number) and what they added. Deterministic; no scripts, no styles.
+    Raises ValueError if `upto` is not from 0 to the number of events, or an event of the trace is damaged.
+    """
+    if upto is not None and (type(upto) is not int or not 0 <= upto <= len(trace.events)):
+        raise ValueError(f"upto must be a whole number from 0 to {len(trace.events)}, got {upto!r}")
+    picture = fold(trace.events[:upto])
+    rows = place(picture)
+    depth = max(node.depth for node in picture.nodes.values())
+    width = max(2 * MARGIN + (depth + 1) * (BOX + GAP) - GAP, 560)
+    height = TOP + ROW * (max(rows.values()) + 1) + 30
+    best = picture.best_path
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {number(width)} {number(height)}" '
+        f'width="{number(width)}" height="{number(height)}" font-family="sans-serif" font-size="12">',
+        f"<title>{escape(describe(picture))}</title>",
+        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>',
+        *heading(picture, width),
+    ]
+    for node in picture.nodes.values():
+        if node.parent is not None:
+            parts.append(link(rows, picture.nodes[node.parent], node, node.id in best))
+    for id in picture.walk():
+        parts += box(rows, picture.nodes[id], id in best)
+    legend = "bar and number: value V; signed number: what the step added; thick line: way to the answer"
+    parts.append(text(MARGIN, height - 12, legend, FAINT, 10))
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def place(picture: Picture) -> dict[int, float]:
+    """Rows of the nodes: leaves one below the other, a parent in the middle of its children."""
+    rows: dict[int, float] = {}
+    order = picture.walk()
+    leaves = [id for id in order if not picture.nodes[id].children]
+    rows.update({id: float(row) for row, id in enumerate(leaves)})
+    for id in reversed(order):
+        if children := picture.nodes[id].children:
+            rows[id] = (rows[children[0]] + rows[children[-1]]) / 2
+    return rows
+
+
+def describe(picture: Picture) -> str:
+    """The picture in words, for readers who do not see it."""
+    steps = len(picture.nodes) - 1
+    said = f"Search tree with {steps} step{'s' * (steps != 1)}. Question: {picture.question or 'not asked yet'}."
+    if picture.reason:
+        said += f" Answer: {answer_line(picture)}. Stopped: {reason_line(picture)}."
+    return said
+
+
+def heading(picture: Picture, width: float) -> list[str]:
+    """The question, how it stands, and a bar for each resource."""
+    letters = int((width - 2 * MARGIN) / 7.6)
+    if picture.reason:
+        state = f"Answer: {answer_line(picture)}. Stopped: {reason_line(picture)}"
+    else:
+        state = f"Searching: {picture.asked}" if picture.asked else "Not asked yet"
+    parts = [
+        text(MARGIN, 24, cut(picture.question, letters), INK, 14, bold=True, title=picture.question),
+        text(MARGIN, 45, cut(state, letters + 6), INK, 12, title=state),
+    ]
+    for index, (resource, name) in enumerate((("tokens", "tokens"), ("tool_calls", "tool calls"))):
+        x, total, used = MARGIN + 190 * index, picture.total(resource), picture.charged(resource)
+        share = max(0.0, 1 - used / total) if total else float(total is None)
+        parts += bar(x, 56, share, 80, GREEN if index else BLUE)
+        left = "unlimited" if total is None else f"{max(0, total - used)} of {total}"
+        parts.append(text(x + 86, 63, f"{left} {name} left", FAINT, 10))
+    parts.append(text(MARGIN + 400, 63, f"r = {picture.ratio:.2f}", FAINT, 10))
+    return parts
+
+
+def box(rows: dict[int, float], node: Node, best: bool) -> list[str]:
+    """One step."""
+    x, y = spot(rows, node)
+    tip = f"{'Question' if node.parent is None else f'Step {node.id}'}: {node.text}. Value {node.value:.2f}"
+    tip += f", added {node.residual:+.2f}" if node.parent is not None else ""
+    tip += f". Closed: {node.closed}" if node.closed else ""
+    tip += f". Dropped: {dropped_text(node)}" if node.dropped else ""
+    edge = BLUE if best else GREEN if node.terminal else LINE
+    frame = f'x="{number(x)}" y="{number(y)}" width="{BOX}" height="38" rx="{0 if node.terminal else 8}"'
+    parts = [
+        f"<g><title>{escape(cut(tip, 600))}</title>",
+        f'<rect {frame} fill="{PAPER}" stroke="{edge}" stroke-width="{3 if best else 1.5}"/>',
+        text(x + 8, y + 15, cut(node.text, 20), INK, 12, bold=node.terminal),
+        *bar(x + 8, y + 23, node.value, BAR, GREEN if node.terminal else BLUE),
+    ]
+    figures = f"{node.value:.2f}" + (f" ({node.residual:+.2f})" if node.parent is not None else "")
+    parts.append(text(x + BAR + 13, y + 31, figures, FAINT, 10))
+    notes = [f"{node.dropped.total()} dropped"] if node.dropped else []
+    notes += ["answer"] if node.terminal else ["closed"] if node.closed else []
+    if notes:
+        parts.append(text(x + 8, y + 48, ", ".join(notes), RED if node.closed else FAINT, 9))
+    return [*parts, "</g>"]
+
+
+def link(rows: dict[int, float], parent: Node, child: Node, best: bool) -> str:
+    """The line from a step to one that follows it."""
+    (x0, y0), (x1, y1) = spot(rows, parent), spot(rows, child)
+    x0, y0, y1, middle = x0 + BOX, y0 + 19, y1 + 19, x1 - GAP / 2
+    curve = f"M{number(x0)} {number(y0)}C{number(middle)} {number(y0)} {number(middle)} {number(y1)}"
+    color, thick = (BLUE, 3) if best else (LINE, 1.5)
+    return f'<path d="{curve} {number(x1)} {number(y1)}" fill="none" stroke="{color}" stroke-width="{thick}"/>'
+
+
+def spot(rows: dict[int, float], node: Node) -> tuple[float, float]:
+    """The upper left corner of a step's box."""
+    return MARGIN + node.depth * (BOX + GAP), TOP + rows[node.id] * ROW - 8
+
+
+def bar(x: float, y: float, share: float, width: float, color: str) -> list[str]:
+    """A bar filled to `share`."""
+    at = f'x="{number(x)}" y="{number(y)}" height="8"'
+    full = number(width * min(1.0, max(0.0, share)))
+    return [f'<rect {at} width="{number(width)}" fill="#e4e4e4"/>', f'<rect {at} width="{full}" fill="{color}"/>']
+
+
+def text(x: float, y: float, words: str, color: str, size: int, bold: bool = False, title: str = "") -> str:
+    """A line of text; `title` shows what was cut."""
+    weight = ' font-weight="bold"' if bold else ""
+    tip = f"<title>{escape(title)}</title>" if title != words and title else ""
+    at = f'x="{number(x)}" y="{number(y)}" fill="{color}" font-size="{size}"'
+    return f"<text {at}{weight}>{tip}{escape(words)}</text>"
+
+
+def number(value: float) -> str:
+    """At most 3 decimals, no trailing zeros, no minus zero."""
+    return f"{round(value, 3) + 0.0:.3f}".rstrip("0").rstrip(".")
