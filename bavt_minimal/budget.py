@@ -55,7 +55,7 @@ class Row:
     def __post_init__(self) -> None:
         check_choice("role", self.role, ROLES)
         for name in ("tokens", "tool_calls", "prompt_tokens"):
-            check_count(name, getattr(self, name))
+            object.__setattr__(self, name, check_count(name, getattr(self, name)))
 
 
 @dataclass
@@ -68,9 +68,10 @@ class Reservation:
 
     def spend(self, tokens: int = 0, tool_calls: int = 0) -> None:
         """Report what the call used. Raises ValueError if that is more than was reserved."""
-        if tokens > self.most.tokens or tool_calls > self.most.tool_calls:
-            raise ValueError(f"spent {tokens} tokens, {tool_calls} tool calls: more than the reserved {self.most}")
-        self.used = Row(self.most.role, tokens, tool_calls, self.most.prompt_tokens)
+        used = Row(self.most.role, tokens, tool_calls, self.most.prompt_tokens)
+        if used.tokens > self.most.tokens or used.tool_calls > self.most.tool_calls:
+            raise ValueError(f"spent {used}, more than was reserved: {self.most}")
+        self.used = used
 
     def __enter__(self) -> Reservation:
         return self
@@ -91,16 +92,13 @@ class Ledger:
     budget: Budget = field(default_factory=Budget)
     charge_prompt: bool = False
     backstop: Budget = field(default_factory=lambda: Budget(0, 0))
-    rows: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.budget, self.backstop = Budget.of(self.budget), Budget.of(self.backstop)
         self.spent: Counter[str] = Counter(tokens=0, tool_calls=0)  # settled, charged units
         self.prompt_tokens = 0
         self._held: Counter[str] = Counter()  # reserved, not yet settled
-        rows, self.rows = self.rows, []
-        for row in rows:
-            self.add(row)
 
     def _total(self, resource: str) -> float:
         total = getattr(self.budget, resource)
@@ -132,10 +130,11 @@ class Ledger:
 
     def add(self, row: Row) -> None:
         """Book a settled row; replay of a trace uses this directly. Raises ValueError if it passes the budget."""
+        spent = self.spent + Counter(self._charge(row))
+        if any(units > self._total(name) for name, units in spent.items()):
+            raise ValueError(f"{row} passes {self.budget}")
         self.rows.append(row)
         self.spent.update(self._charge(row))
-        if any(units > self._total(name) for name, units in self.spent.items()):
-            raise ValueError(f"{row} passes {self.budget}")
         self.prompt_tokens += row.prompt_tokens
 
     def release_backstop(self) -> None:

@@ -50,8 +50,8 @@ class ParallelChains(Searcher):
                 if short or tree.ledger.left("tokens") < 1:
                     reason = min(short, default="tokens")
                     break
-        except Exception as error:  # of the model or the critic: keep what there is, then raise
-            yield self.stop(tree, "error", error)
+        except BaseException as error:
+            self.fail(tree, error)
             raise
         yield self.stop(tree, reason)
 

@@ -93,7 +93,7 @@ class Expansion:
                 yield self.record("pruned", node, text=step.text, why=why)
             else:
                 fresh.append(step)
-        for child in node.children:
+        for child in node.children if self.unique else ():
             child.copies += counts[normalize(child.text)]
         if fresh:
             event = self.trace.record("scored", node.id, self.ledger, lambda: self._judge(fresh))

@@ -76,10 +76,10 @@ class BudgetAwareValueTreeSearch(Searcher):
                 if any(child.terminal for child in node.children):
                     tree.ledger.release_backstop()
                 frontier, reason = self._frontier(tree, max_depth)
-            if not any(node.terminal for node in tree.nodes):
+            if not any(node.terminal for node in tree.nodes) and len(tree.generator.plan) <= max_depth:
                 yield from self._backstop(tree, max_depth)
-        except Exception as error:  # of the model, the critic or the selection rule: keep what there is, then raise
-            yield self.stop(tree, "error", error)
+        except BaseException as error:
+            self.fail(tree, error)
             raise
         yield self.stop(tree, reason)
 
@@ -112,9 +112,9 @@ class BudgetAwareValueTreeSearch(Searcher):
         """Force an answer: follow the plan from the furthest node, the best of these, with all that is left."""
         tree.ledger.release_backstop()
         tree.unique = False
-        while not any(node.terminal for node in tree.nodes):
-            most = 2 * self.max_widen
-            nodes = [n for n in tree.nodes if tree.is_open(n) and n.expansions < most and n.depth < max_depth]
-            if not nodes:
+        tree.closed.clear()  # what was too dear for the search may be paid for by the share set aside
+        for _ in range(self.max_widen * len(tree.generator.plan)):
+            nodes = [node for node in tree.nodes if tree.is_open(node) and node.depth < max_depth]
+            if not nodes or any(node.terminal for node in tree.nodes):
                 return
-            yield from tree.expand(max(nodes, key=lambda n: (n.depth, n.value)), 1, role="backstop")
+            yield from tree.expand(max(nodes, key=lambda node: (node.depth, node.value)), 1, role="backstop")

@@ -25,7 +25,7 @@ class SearchResult:
 
     answer: str  # "" if the budget did not allow a single step, or the tool never returned
     value: float  # V of the answer's node
-    reason: str  # answered, tokens, tool_calls, depth, exhausted or error
+    reason: str  # answered, tokens, tool_calls, depth, exhausted, error or interrupted
     forced: bool  # no answer was in hand when the search stopped
     node: TreeNode
     root: TreeNode
@@ -46,7 +46,7 @@ def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
 def describe(part: object) -> str:
     """A rule or critic in a trace's header: the same text in another process."""
     if is_dataclass(part) and not isinstance(part, type):
-        settings = [f"{field.name}={describe(getattr(part, field.name))}" for field in fields(part)]
+        settings = [f"{field.name}={describe(getattr(part, field.name))}" for field in fields(part) if field.repr]
         return f"{type(part).__qualname__}({', '.join(settings)})"
     text = repr(part)
     return text if " at 0x" not in text else str(getattr(part, "__qualname__", type(part).__qualname__))
@@ -93,7 +93,7 @@ class Searcher:
 
         `resume` is the trace of a search that was cut off: it is replayed, then the search goes on.
         """
-        if callable(listeners):
+        if callable(listeners) or not all(map(callable, listeners)):
             raise TypeError(f"listeners must be a list of functions, got {listeners!r}")
         for event in self.run(question, max_depth, plan, resume):
             for listener in listeners:
@@ -120,7 +120,8 @@ class Searcher:
         for name in ("seed", "temperature", "top_k", "max_new_tokens", "budget_hint"):
             header[name] = getattr(generator, name)
         header["examples"] = hashlib.sha256(generator.examples.encode()).hexdigest()[:16]
-        header["tool"] = describe(generator.tool)
+        # By name only: a tool may hold a key, or a count that changes.
+        header["tool"] = getattr(generator.tool, "__qualname__", type(generator.tool).__qualname__)
         self.trace = Trace(header | settings)
         if resume is not None:
             self.trace.resume(resume)
@@ -128,7 +129,12 @@ class Searcher:
         ledger = Ledger(self.budget, self.charge_prompt, backstop)
         return Expansion(generator, self.critic, ledger, self.trace, TreeNode(text, value=self.v0), self.v_min)
 
-    def stop(self, tree: Expansion, reason: str, error: Exception | None = None) -> Event:
+    def fail(self, tree: Expansion, error: BaseException) -> None:
+        """Keep what a failed or interrupted search has, its charges too, so that it can be shown and resumed."""
+        if not tree.trace.recorded:
+            self.stop(tree, "error" if isinstance(error, Exception) else "interrupted", error)
+
+    def stop(self, tree: Expansion, reason: str, error: BaseException | None = None) -> Event:
         """Choose the answer and say why the search stopped. Without an answer, the furthest step is the guess."""
         answers = [node for node in tree.nodes if node.terminal]
         node = (

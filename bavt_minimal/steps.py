@@ -21,6 +21,7 @@ from .checks import check_count, check_range
 Tool = Callable[[str], str]
 Plan = Sequence[str] | None  # sub-questions; None: the question is its own single step
 LOWEST = -1e4  # stands for a log-probability of -inf or NaN, which JSON does not have
+REFERENCE = re.compile(r"#(\d{1,4})")
 PAGE_CHARACTERS = 2000  # a longer page is cut; about 500 tokens
 
 # Four worked examples show the model the frame; their names occur in no generated world.
@@ -143,7 +144,7 @@ def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
     for number, step in enumerate(steps, 1):
         if not isinstance(step, str) or not clean(step):
             raise ValueError(f"plan step {number} must be a non-empty string, got {step!r}")
-        for reference in re.findall(r"#(\d+)", step):
+        for reference in REFERENCE.findall(step):
             if not 1 <= int(reference) < number:
                 raise ValueError(f"plan step {number} refers to #{reference}; it can refer to #1 .. #{number - 1} only")
     return tuple(clean(step, 500) for step in steps)
@@ -191,8 +192,8 @@ class Generator:
     def fill(self, answers: Sequence[str]) -> tuple[str, str]:
         """The next sub-question with its references filled in, and the query for the tool."""
         step = self.plan[len(answers)]
-        references = [int(number) for number in re.findall(r"#(\d+)", step)]
-        question = re.sub(r"#(\d+)", lambda match: answers[int(match[1]) - 1], step)
+        references = [int(number) for number in REFERENCE.findall(step)]
+        question = REFERENCE.sub(lambda match: answers[int(match[1]) - 1], step)
         return question, answers[references[-1] - 1] if references else question
 
     def needs_tool(self, answers: Sequence[str]) -> bool:
@@ -252,7 +253,7 @@ class Generator:
                 top_k=self.top_k,
                 layers=self.layers,
             )
-            call.spend(tokens=sum(sample.tokens for sample in samples))
+            call.spend(tokens=sum(check_count("Sample.tokens", sample.tokens) for sample in samples))
         if len(samples) != k:
             raise ValueError(f"model was asked for {k} samples and returned {len(samples)}")
         self.draws[prompt] += k

@@ -76,7 +76,7 @@ class Trace:
 
     def record(self, kind: str, node: int, ledger: Ledger, work: Callable[[], dict[str, Any]]) -> Event:
         """Do `work` and keep what it returned and charged; in a replay, take both from the earlier trace."""
-        if self.recorded and self.recorded[0].data.get("reason") == "error":
+        if self.recorded and self.recorded[0].data.get("reason") in ("error", "interrupted"):
             # The search stopped because something failed: that is tried again, but what it used stays charged.
             for charge in self.recorded.popleft().charges:
                 ledger.add(Row(**charge))
@@ -122,7 +122,7 @@ class Trace:
             for event in events:
                 check_event(event)
             return cls(header, events)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is not a trace of this program: {type(error).__name__}: {error}") from error
 
 

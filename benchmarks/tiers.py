@@ -115,6 +115,7 @@ def interval(difference: np.ndarray) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--split", default="dev", choices=("train", "dev"))
     parser.add_argument("--questions", type=int, default=120)
     parser.add_argument("--skip-worlds", type=int, default=0, help="leave out the first worlds of the split")
     parser.add_argument("--seeds", type=int, default=2)
@@ -125,7 +126,7 @@ def main() -> None:
     args = parser.parse_args()
     began = time.monotonic()
     model = SampleBank(load_model(args.model), args.bank)
-    worlds = islice(load_split("dev"), args.skip_worlds, None)
+    worlds = islice(load_split(args.split), args.skip_worlds, None)
     items = ((world, gold, question) for world, gold in worlds for question in world.questions)
     right: dict[tuple[str, int], list[list[float]]] = {}
     reasons: dict[tuple[str, int], list[bool]] = {}
@@ -151,7 +152,7 @@ def main() -> None:
             model.save()
     model.save()
     names = list(dict.fromkeys(name for name, _ in right))
-    print(f"\nAccuracy, {args.questions} dev questions x {args.seeds} seeds (share forced by the backstop)")
+    print(f"\nAccuracy, {args.questions} {args.split} questions x {args.seeds} seeds (share forced by the backstop)")
     print("method".ljust(24) + "".join(f"{tokens:>8}/{calls:<6}" for tokens, calls in TIERS))
     for name in names:
         cells = [f"{np.mean(right[name, t]):8.3f} ({np.mean(reasons[name, t]):.2f})" for t, _ in TIERS]

@@ -54,7 +54,7 @@ class LedgerAgainstInts(RuleBasedStateMachine):
     def spend(self, data: st.DataObject, raises: bool) -> None:
         if not self.open:
             return
-        call, most, prompt = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+        call, _, prompt = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
         tokens = data.draw(st.integers(0, call.most.tokens))
         calls = data.draw(st.integers(0, call.most.tool_calls))
         call.spend(tokens, calls)
@@ -219,9 +219,14 @@ def test_amounts_that_are_no_counts_are_refused(amount: Any) -> None:
     assert 0 <= ledger.left("tokens") <= 10 and 0 <= ledger.left("tool_calls") <= 10
 
 
-def test_rows_may_be_given_and_count() -> None:
-    ledger = Ledger(Budget(10, 2), rows=[Row("generator", 4), Row("tool", 0, 1)])
+def test_replayed_rows_are_booked_but_never_past_the_budget() -> None:
+    ledger = Ledger(Budget(10, 2))
+    ledger.add(Row("generator", 4))
+    ledger.add(Row("tool", 0, 1))
     assert ledger.left("tokens") == 6 and ledger.left("tool_calls") == 1 and len(ledger.rows) == 2
+    with pytest.raises(ValueError, match="tokens=7"):
+        ledger.add(Row("generator", 7))
+    assert ledger.spent["tokens"] == 4
 
 
 def test_an_int_is_a_budget_of_tokens() -> None:

@@ -98,7 +98,7 @@ def test_sample_is_the_same_in_any_company(real_model: HFModel) -> None:
     try:
         for count in {1, 2} - {threads}:
             torch.set_num_threads(count)
-            same(fresh(real_model).sample(PROMPT, 32, seed=3), many)
+            same(fresh(real_model).sample(PROMPT, 8, seed=3), many[:8])
     finally:
         torch.set_num_threads(threads)
 

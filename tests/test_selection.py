@@ -66,13 +66,8 @@ def test_a_schedule_of_ones_own() -> None:
     assert BudgetAware(alpha_max=5, schedule=lambda r: 99.0).alpha(0.5) == 5
 
 
-def test_the_exponent_zero_is_uniform_even_with_a_value_of_zero() -> None:
-    for rule in (BudgetAware(alpha_max=0), BudgetAware(schedule=lambda r: 0.0)):
-        np.testing.assert_allclose(rule([0.0, 0.5], [0, 0], 1.0), [0.5, 0.5])
-
-
-@pytest.mark.parametrize("exponent", [math.nan, -1.0])
-def test_a_schedule_that_makes_no_sense_is_refused(exponent: float) -> None:
+@pytest.mark.parametrize("exponent", [math.nan, -1.0, 0.0, None])
+def test_a_schedule_that_makes_no_sense_is_refused(exponent: Any) -> None:
     with pytest.raises(ValueError, match="schedule"):
         BudgetAware(schedule=lambda r: exponent)([0.5, 1.0], [0, 0], 0.5)
 
@@ -213,8 +208,9 @@ def test_unvisited_and_spent() -> None:
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-def test_a_budget_of_zero_gives_no_nan(scaled: bool) -> None:
-    assert not math.isnan(BudgetAwareUCB(1.0, scaled=scaled).compute_ucb_score(1.0, 2, 0, 0))
+def test_a_budget_of_zero_has_no_share_and_is_refused(scaled: bool) -> None:
+    with pytest.raises(ValueError, match="total_budget"):
+        BudgetAwareUCB(1.0, scaled=scaled).compute_ucb_score(1.0, 2, 0, 0)
 
 
 def test_numpy_numbers_are_numbers() -> None:

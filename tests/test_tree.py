@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_paths_and_depths(growth: list[tuple[float, float]]) -> None:
     for node in nodes:
         path = node.path()
         assert path[0] is nodes[0] and path[-1] is node and node.depth == len(path) - 1
-        assert all(child in parent.children for parent, child in zip(path, path[1:], strict=False))
+        assert all(child in parent.children for parent, child in pairwise(path))
     assert len(below(nodes[0])) == len(nodes) == len(growth) + 1
 
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,14 @@ from ..critic import ConstantCritic, Critic, LogProbCritic, PromptedCritic
 from ..search import BudgetAwareValueTreeSearch
 from ..searcher import Searcher, SearchResult, describe
 from ..selection import BudgetAware, BudgetAwareUCB, Selection, greedy, uniform
-from ..steps import LanguageModel, Tool
+from ..steps import LanguageModel, Tool, clean
 from ..tasks.data import Gold, Question, World, load_data, normalize
 from ..tasks.encyclopedia import make_world
 from ..tasks.lookup import Lookup
 from ..trace import Trace
 from ..views.fold import fold, plain
 from ..views.terminal import LiveView, PlainView
-from .main import CRITICS, DEFAULTS, SELECTIONS, UserError, read_trace
+from .main import DEFAULTS, SELECTIONS, UsageError, UserError, read_trace
 
 KEEP_AT = ("selected", "read", "stopped")  # chains are not selected, but read
 
@@ -81,20 +81,26 @@ def prepare(args: argparse.Namespace) -> Job:
     earlier = read_trace("--resume", args.resume) if args.resume is not None else None
     if earlier is not None:
         check_events(earlier, args.resume)
-        if earlier.events and earlier.events[-1].data.get("reason") == "error":
-            earlier.events.pop()  # what went wrong may go well this time
     settings = choose_settings(args, earlier)
     asked = args.question
+    before, plan = "", []
     if earlier is not None:
-        before = str(earlier.header.get("question"))
+        before, plan = earlier.header.get("question", ""), earlier.header.get("plan", [])
+        if not isinstance(before, str) or not isinstance(plan, list):
+            raise UserError(f"--resume {args.resume}: the trace's header has no question and plan")
         if asked is not None and normalize(asked) != normalize(before):
             raise UserError(f"question: the trace asks {plain(before, 200)!r}; leave the question out or give that one")
         asked = before
     question, gold, world = choose_question(asked, args.data)
-    if earlier is not None and question.plan != tuple(earlier.header.get("plan", ())):
-        question = Question(question.id, question.text, tuple(map(str, earlier.header.get("plan", ()))))
+    tool = Lookup(world.pages)
+    if earlier is not None:
+        question = replace(question, text=before, plan=tuple(plan))
+        check_pages(earlier, tool, args)
+    elif not question.plan:
+        where = args.data or "the built-in encyclopedia of made-up people and places"
+        note(f"this question comes without a plan: it is asked as one step, and looked up in {where}.")
     target = args.save if args.save is not None else args.resume
-    job = Job(question, gold, Lookup(world.pages), settings, args.json, None, earlier)
+    job = Job(question, gold, tool, settings, args.json, None, earlier)
     if target is not None:
         job.save = check_writable("--save" if args.save is not None else "--resume", target)
     for option in ("data", "model"):
@@ -111,6 +117,19 @@ def check_events(trace: Trace, path: str) -> None:
         raise UserError(f"--resume {path}: {error}") from error
 
 
+def check_pages(earlier: Trace, tool: Tool, args: argparse.Namespace) -> None:
+    """Going on with other pages would be another search."""
+    for event in earlier.events:
+        if event.kind == "read" and "why" not in event.data:
+            query = event.data["query"]
+            if clean(tool(query)) != event.data["page"]:
+                where = "the built-in encyclopedia" if args.data is None else args.data
+                raise UserError(
+                    f"--resume {args.resume}: for {plain(query, 80)!r} it read another page than {where} has; "
+                    "give the --data that it was made with"
+                )
+
+
 def choose_settings(args: argparse.Namespace, earlier: Trace | None) -> dict[str, Any]:
     """The options, else those of the trace to go on with, else the defaults."""
     before: dict[str, Any] = {} if earlier is None else settings_of(earlier.header)
@@ -123,7 +142,7 @@ def choose_settings(args: argparse.Namespace, earlier: Trace | None) -> dict[str
         settings[name] = before.get(name, default) if given is None else given
     for name, methods in (("selection", ("bavt",)), ("critic", ("bavt", "rerank"))):
         if getattr(args, name) is not None and settings["method"] not in methods:
-            raise UserError(f"--{name}: method {settings['method']} has none; use --method {' or '.join(methods)}")
+            raise UsageError(f"--{name}: method {settings['method']} has none; use --method {' or '.join(methods)}")
     return settings
 
 
@@ -139,19 +158,22 @@ def settings_of(header: dict[str, Any]) -> dict[str, Any]:
     for name in ("tokens", "tool_calls", "seed"):
         if not (type(found[name]) is int or (found[name] is None and name != "seed")):
             raise UserError(f"--resume: {name} is {plain(found[name], 80)!r} in the trace, not a whole number")
-    critics = {describe(make_critic(name, None)): name for name in CRITICS} | {"PromptedCritic": "prompted"}
+    critics = {describe(make_critic(name, None)): name for name in ("logprob", "constant")}
+    if str(header.get("critic")).startswith("PromptedCritic("):  # which names its model
+        critics[str(header["critic"])] = "prompted"
     rules = {describe(make_selection(name, header.get("tokens"))): name for name in SELECTIONS}
     for name, known in (("critic", critics), ("selection", rules)):
         if name not in header or method == "parallel":
             continue
-        if header[name] not in known:
+        if str(header[name]) not in known:
             raise UserError(f"--resume: the trace's {name} {plain(header[name], 80)!r} is none of this command's")
-        found[name] = known[header[name]]
+        found[name] = known[str(header[name])]
     return found
 
 
 def choose_question(asked: str | None, data: str | None) -> tuple[Question, Gold | None, World]:
     """The question with its plan, the right answer if it is known, and the pages."""
+    first: Question | None
     if data is None:
         world, first, gold = builtin_task()
     else:
@@ -171,8 +193,6 @@ def choose_question(asked: str | None, data: str | None) -> tuple[Question, Gold
     for known in world.questions:
         if normalize(known.text) == normalize(asked):
             return known, gold.get(known.id), world
-    where = data if data is not None else "the built-in encyclopedia of made-up places and people"
-    note(f"this question comes without a plan: it is asked as one step, and looked up in {where}.")
     return Question("", asked), None, world
 
 
@@ -188,24 +208,24 @@ def check_writable(option: str, name: str) -> Path:
     try:
         if path.is_dir():
             raise UserError(f"{option} {name}: that is a folder; name a file in it")
+        if path.exists() and not path.is_file():  # a device would be replaced
+            raise UserError(f"{option} {name}: that is not a file")
         if path.exists() and path.stat().st_size:
-            if not path.is_file():
-                raise UserError(f"{option} {name}: that is not a file")
             try:
                 Trace.load(path)
             except ValueError:
                 raise UserError(f"{option} {name}: the file is there and is no trace; name another") from None
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name):
             pass
-    except OSError as error:
-        raise UserError(f"{option} {name}: cannot write there: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option} {name}: cannot write there: {getattr(error, 'strerror', None) or error}") from error
     return path
 
 
 def ask(job: Job, model: LanguageModel, console: Console) -> int:
     """Search, show it on `console`, keep the trace. Returns the exit code; 130 after Ctrl-C."""
     search = job.searcher(model)
-    live = console.is_terminal and not console.is_dumb_terminal and not job.json
+    live = console.file.isatty() and not console.is_dumb_terminal and not job.json
     view = LiveView(console) if live else PlainView(console.file)
     keeper = Keeper(job, search)
     began = time.monotonic()
@@ -219,7 +239,10 @@ def ask(job: Job, model: LanguageModel, console: Console) -> int:
     except KeyboardInterrupt:
         note(f"interrupted. {keeper.rescue()}")
         return 130
-    except BaseException:
+    except BrokenPipeError:  # nobody reads on
+        keeper.keep()
+        raise
+    except Exception:
         if len(getattr(search, "trace", Trace({})).events) > 1:
             note(keeper.rescue())
         raise
@@ -243,12 +266,11 @@ class Keeper:
         self.job, self.search, self.failure = job, search, ""
 
     def keep(self, path: Path | None = None) -> bool:
-        """Write the trace, with what of an earlier one was not yet replayed."""
+        """Write the trace; false if it was not written."""
         path = path or self.job.save
-        trace = self.search.trace
         try:
             if path is not None:
-                Trace(trace.header, [*trace.events, *trace.recorded]).save(path)
+                self.search.trace.save(path)
                 self.failure = ""
         except (OSError, ValueError) as error:
             self.failure = plain(error, 500)

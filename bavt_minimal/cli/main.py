@@ -27,32 +27,45 @@ class UserError(Exception):
     """Something that the user can mend; the message says what."""
 
 
+class UsageError(UserError):
+    """Options that do not go together."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a character that the terminal lacks must not end a search
             stream.reconfigure(errors="replace")
-    parser = make_parser()
-    args = parser.parse_args(arguments)
-    if not args.command:
-        parser.print_help()
-        return 0
     try:
-        code = int(args.run(args))
+        parser = make_parser()
+        args = parser.parse_args(arguments)
+        code = 0
+        if args.command:
+            code = args.run(args)
+        else:
+            parser.print_help()
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         print("bavt: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Nobody reads on. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 1
     except Exception as error:
         if os.environ.get("BAVT_DEBUG"):
             raise
         print(f"bavt: error: {explain(error)}", file=sys.stderr)
-        return 1
+        try:
+            sys.stdout.flush()
+        except OSError:  # the error was that of stdout
+            discard_output()
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def discard_output() -> None:
+    """Stdout cannot be written to. Python would complain again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def make_parser() -> argparse.ArgumentParser:

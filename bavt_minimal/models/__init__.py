@@ -11,14 +11,7 @@ from .weights import WeightsError, cache_dir, fetch_default
 if TYPE_CHECKING:
     from .hf import HFModel, load_model
 
-__all__ = [
-    "HFModel",
-    "ScriptedModel",
-    "WeightsError",
-    "cache_dir",
-    "fetch_default",
-    "load_model",
-]
+__all__ = ["HFModel", "ScriptedModel", "WeightsError", "cache_dir", "fetch_default", "load_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -149,12 +149,7 @@ class HFModel:
     # Decoding
 
     def _decode(
-        self,
-        tree: _Tree,
-        draws: dict[int, np.ndarray],
-        temperature: float,
-        top_k: int,
-        stop: Sequence[str],
+        self, tree: _Tree, draws: dict[int, np.ndarray], temperature: float, top_k: int, stop: Sequence[str]
     ) -> list[Sample]:
         done: dict[int, Sample] = {}
         active: dict[int, Tokens] = dict.fromkeys(draws, ())
@@ -363,10 +358,7 @@ def _choices(logits: torch.Tensor, temperature: float, top_k: int) -> list[tuple
 
 
 def load_model(
-    source: str | os.PathLike[str] | None = None,
-    *,
-    device: str = "cpu",
-    prefix_cache_tokens: int = 2048,
+    source: str | os.PathLike[str] | None = None, *, device: str = "cpu", prefix_cache_tokens: int = 2048
 ) -> HFModel:
     """Load a causal language model in float32.
 

@@ -33,14 +33,7 @@ def check_texts(name: str, values: Any) -> list[str]:
 
 
 def check_sampling(
-    prompt: str,
-    k: int,
-    first: int,
-    seed: int,
-    max_new_tokens: int,
-    temperature: float,
-    top_k: int,
-    stop: Sequence[str],
+    prompt: str, k: int, first: int, seed: int, max_new_tokens: int, temperature: float, top_k: int, stop: Sequence[str]
 ) -> None:
     """Raise TypeError or ValueError, naming the argument, if a request to sample makes no sense."""
     check_text("prompt", prompt)

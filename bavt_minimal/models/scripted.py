@@ -32,12 +32,7 @@ class ScriptedModel:
     """
 
     def __init__(
-        self,
-        table: Table,
-        default: Weights | None = None,
-        *,
-        hidden_size: int = 8,
-        name: str = "scripted",
+        self, table: Table, default: Weights | None = None, *, hidden_size: int = 8, name: str = "scripted"
     ) -> None:
         if not callable(table) and not isinstance(table, Mapping):
             raise TypeError(f"table must be a mapping or a function, got {type(table).__name__}")

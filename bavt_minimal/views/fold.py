@@ -24,16 +24,19 @@ REASONS = {
     "error": "an error ended the search",
 }
 
+FAILURES = {"tokens": "too few tokens left", "tool_calls": "no tool call left"}
+
 
 def plain(text: object, limit: int = 2000) -> str:
     """One line without control, format (bidi too), surrogate or unassigned characters: safe in terminals and XML."""
-    line = " ".join(str(text)[: 2 * limit].split())
-    return "".join(c for c in line if unicodedata.category(c)[0] != "C")[:limit]
+    words = (" " if c.isspace() else c for c in str(text)[: 2 * limit])
+    return " ".join("".join(c for c in words if unicodedata.category(c)[0] != "C").split())[:limit].rstrip()
 
 
 def columns(text: str) -> int:
     """Columns that `text` takes in a terminal; East Asian wide characters take two, combining ones none."""
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+    marks = ("Mn", "Me")
+    return sum(0 if unicodedata.category(c) in marks else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
 def cut(text: str, width: int) -> str:
@@ -48,6 +51,18 @@ def cut(text: str, width: int) -> str:
     return kept.rstrip() + "..."[:width]
 
 
+def wrap(text: str, width: int, most: int = 1000) -> list[str]:
+    """`text` in lines of at most `width` columns, the last of at most `most` lines cut."""
+    lines, line = [], ""
+    for word in (cut(word, width) for word in text.split()):
+        if line and columns(line) + 1 + columns(word) > width:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}".strip()
+    lines.append(line)
+    return lines if len(lines) <= most else [*lines[: most - 1], cut(f"{lines[most - 1]} {lines[most]}", width)]
+
+
 @dataclass
 class Node:
     """One step of the tree as the events tell it."""
@@ -60,7 +75,7 @@ class Node:
     terminal: bool = False
     depth: int = 0
     expansions: int = 0
-    closed: str = ""  # why it is not expanded again
+    failures: Counter[str] = field(default_factory=Counter)  # why expansions of it came to nothing
     children: list[int] = field(default_factory=list)
     dropped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (text, why) of steps that were pruned below it
 
@@ -88,14 +103,14 @@ class Picture:
     reason: str = ""  # "" while the search runs
     forced: bool = False
     error: str = ""
-    failed: bool = False  # whether the last read or draw failed
-    closes: bool = False  # whether the last event closed its node
+    failed: str = ""  # why the last read, draw or judgment failed
+    fails: bool = False  # whether the last event says so
     best: int = 0  # the node of the answer, or of the best step so far
 
     def add(self, event: Event) -> None:
         """Take in one event. Raises ValueError if it is damaged."""
         try:
-            self.closes = event.kind == "pruned" and self.kind in ("read", "expanded") and self.failed
+            self.fails = event.kind == "pruned" and self.kind in ("read", "expanded", "scored") and self.failed != ""
             getattr(self, f"_{event.kind}")(event.node, event.data)
             for row in event.charges:
                 used = {name: row[name] for name in ("tokens", "tool_calls", "prompt_tokens")}
@@ -153,10 +168,8 @@ class Picture:
     def _selected(self, node: int, data: dict[str, Any]) -> None:
         answers = [self.nodes[step].text for step in self.path(node)[1:]]
         asked = self.plan[len(answers)] if len(answers) < len(self.plan) else ""
-        # A damaged trace may refer to a later step.
-        self.asked = re.sub(
-            r"#([1-9]\d{0,3})", lambda m: answers[int(m[1]) - 1] if int(m[1]) <= len(answers) else m[0], asked
-        )
+        known = {str(number): answer for number, answer in enumerate(answers, 1)}
+        self.asked = re.sub(r"#(\d+)", lambda match: known.get(match[1], match[0]), asked)
         self.query, self.page = self.pages.get(self.asked, ("", ""))
         self.drawn = []
 
@@ -164,7 +177,7 @@ class Picture:
         self._selected(node, data)  # chains and the backstop read without a selection
         self.query, self.page = plain(data["query"], 200), plain(data.get("page", ""))
         self.pages[self.asked] = self.query, self.page
-        self._failed(node, data)
+        self.nodes[node].expansions += self._failed(node, data)
 
     def _expanded(self, node: int, data: dict[str, Any]) -> None:
         self.nodes[node].expansions += 1
@@ -173,13 +186,14 @@ class Picture:
             self.drawn = [plain(text, 200) for text, _, _, _ in data["steps"]]
 
     def _failed(self, node: int, data: dict[str, Any]) -> bool:
-        self.failed = "why" in data
+        self.failed = plain(data["why"], 200) or "error" if "why" in data else ""
         if self.failed:
-            self.nodes[node].closed = plain(data["why"], 200)
-        return self.failed
+            self.nodes[node].failures[FAILURES.get(self.failed, self.failed)] += 1
+        return self.failed != ""
 
     def _scored(self, node: int, data: dict[str, Any]) -> None:
-        list(data["residuals"])
+        if not self._failed(node, data):
+            list(data["residuals"])
 
     def _added(self, node: int, data: dict[str, Any]) -> None:
         parent = self.nodes[data["parent"]]
@@ -197,9 +211,10 @@ class Picture:
             self.best = node
 
     def _pruned(self, node: int, data: dict[str, Any]) -> None:
-        # The same kind of event closes a node (right after what failed there) and drops a step below it.
-        if not self.closes:
-            self.nodes[node].dropped[plain(data["text"], 200), plain(data["why"], 200)] += 1
+        text, why = plain(data["text"], 200), plain(data["why"], 200)
+        # The same kind of event tells that an expansion failed and that a step was dropped.
+        if not self.fails:
+            self.nodes[node].dropped[text, why] += 1
 
     def _answered(self, node: int, data: dict[str, Any]) -> None:
         self.nodes[node].terminal = True

@@ -5,13 +5,13 @@ from __future__ import annotations
 from html import escape
 
 from ..trace import Trace
-from .fold import Node, Picture, cut, fold
-from .text import answer_line, dropped_text, reason_line
+from .fold import Node, Picture, cut, fold, wrap
+from .text import answer_line, dropped_text, failure_text, reason_line
 
 # Okabe-Ito colors; every one of them is paired with a number, a word or a shape.
 BLUE, GREEN, ORANGE, RED = "#0072B2", "#009E73", "#E69F00", "#D55E00"
 INK, FAINT, LINE, PAPER = "#1a1a1a", "#595959", "#b8b8b8", "#ffffff"
-BOX, GAP, ROW, MARGIN, TOP = 158, 42, 54, 20, 92  # pixels
+BOX, GAP, ROW, MARGIN, TOP = 158, 42, 54, 20, 116  # pixels
 BAR = 70
 
 
@@ -26,7 +26,7 @@ def render_svg(trace: Trace, upto: int | None = None) -> str:
     picture = fold(trace.events[:upto])
     rows = place(picture)
     depth = max(node.depth for node in picture.nodes.values())
-    width = max(2 * MARGIN + (depth + 1) * (BOX + GAP) - GAP, 560)
+    width = max(2 * MARGIN + (depth + 1) * (BOX + GAP) - GAP, 600)
     height = TOP + ROW * (max(rows.values()) + 1) + 30
     best = picture.best_path
     parts = [
@@ -69,22 +69,23 @@ def describe(picture: Picture) -> str:
 
 def heading(picture: Picture, width: float) -> list[str]:
     """The question, how it stands, and a bar for each resource."""
-    letters = int((width - 2 * MARGIN) / 7.6)
     if picture.reason:
         state = f"Answer: {answer_line(picture)}. Stopped: {reason_line(picture)}"
     else:
         state = f"Searching: {picture.asked}" if picture.asked else "Not asked yet"
+    lines = wrap(picture.question, int((width - 2 * MARGIN) / 8.8), most=2)
     parts = [
-        text(MARGIN, 24, cut(picture.question, letters), INK, 14, bold=True, title=picture.question),
-        text(MARGIN, 45, cut(state, letters + 6), INK, 12, title=state),
+        text(MARGIN, 24 + 18 * row, line, INK, 14, bold=True, title=picture.question if row == len(lines) - 1 else "")
+        for row, line in enumerate(lines)
     ]
+    parts.append(text(MARGIN, 63, cut(state, int((width - 2 * MARGIN) / 7.2)), INK, 12, title=state))
     for index, (resource, name) in enumerate((("tokens", "tokens"), ("tool_calls", "tool calls"))):
-        x, total, used = MARGIN + 190 * index, picture.total(resource), picture.charged(resource)
+        x, total, used = MARGIN + 225 * index, picture.total(resource), picture.charged(resource)
         share = max(0.0, 1 - used / total) if total else float(total is None)
-        parts += bar(x, 56, share, 80, GREEN if index else BLUE)
+        parts += bar(x, 76, share, 80, GREEN if index else BLUE)
         left = "unlimited" if total is None else f"{max(0, total - used)} of {total}"
-        parts.append(text(x + 86, 63, f"{left} {name} left", FAINT, 10))
-    parts.append(text(MARGIN + 400, 63, f"r = {picture.ratio:.2f}", FAINT, 10))
+        parts.append(text(x + 86, 84, f"{left} {name} left", FAINT, 10))
+    parts.append(text(MARGIN + 450, 84, f"r = {picture.ratio:.2f}", FAINT, 10))
     return parts
 
 
@@ -93,7 +94,7 @@ def box(rows: dict[int, float], node: Node, best: bool) -> list[str]:
     x, y = spot(rows, node)
     tip = f"{'Question' if node.parent is None else f'Step {node.id}'}: {node.text}. Value {node.value:.2f}"
     tip += f", added {node.residual:+.2f}" if node.parent is not None else ""
-    tip += f". Closed: {node.closed}" if node.closed else ""
+    tip += f". Failed: {failure_text(node)}" if node.failures else ""
     tip += f". Dropped: {dropped_text(node)}" if node.dropped else ""
     edge = BLUE if best else GREEN if node.terminal else LINE
     frame = f'x="{number(x)}" y="{number(y)}" width="{BOX}" height="38" rx="{0 if node.terminal else 8}"'
@@ -106,9 +107,9 @@ def box(rows: dict[int, float], node: Node, best: bool) -> list[str]:
     figures = f"{node.value:.2f}" + (f" ({node.residual:+.2f})" if node.parent is not None else "")
     parts.append(text(x + BAR + 13, y + 31, figures, FAINT, 10))
     notes = [f"{node.dropped.total()} dropped"] if node.dropped else []
-    notes += ["answer"] if node.terminal else ["closed"] if node.closed else []
+    notes += ["answer"] if node.terminal else ["failed"] if node.failures else []
     if notes:
-        parts.append(text(x + 8, y + 48, ", ".join(notes), RED if node.closed else FAINT, 9))
+        parts.append(text(x + 8, y + 48, ", ".join(notes), RED if node.failures else FAINT, 9))
     return [*parts, "</g>"]
 
 

@@ -7,15 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import IO
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
 from ..trace import Event
-from .fold import Node, Picture, columns, cut
-from .text import answer_line, budget_line, dropped_text, event_lines, reason_line, role_lines, summary
+from .fold import Node, Picture, columns, cut, wrap
+from .text import answer_line, budget_line, dropped_text, event_lines, failure_text, reason_line, role_lines, summary
 
 # Okabe-Ito colors that read on dark and on light; each stands beside a number, a sign or a word.
 BLUE, GREEN, ORANGE = "#56B4E9", "#009E73", "#E69F00"
@@ -26,7 +26,7 @@ LABEL = 10
 class PlainView:
     """Writes one line an event, without colors or escape codes."""
 
-    def __init__(self, out: TextIO | None = None):
+    def __init__(self, out: IO[str] | None = None):
         self.out, self.picture, self.began = out or sys.stdout, Picture(), time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -108,19 +108,9 @@ class Drawing:
 
     def labeled(self, label: str, words: str, most: int = 1000, style: str = "") -> list[Text]:
         """`words` beside a label, wrapped to at most `most` lines."""
-        width, lines, line = self.width - LABEL, [], ""
-        for word in words.split():
-            word = cut(word, width)
-            if line and columns(line) + 1 + columns(word) > width:
-                lines.append(line)
-                line = ""
-            line = f"{line} {word}".strip()
-        lines.append(line)
-        if len(lines) > most:
-            lines = [*lines[: most - 1], cut(f"{lines[most - 1]} {lines[most]}", width)]
         return [
             Text.assemble((f"{label if row == 0 else '':<{LABEL}}", "dim"), (line, style))
-            for row, line in enumerate(lines)
+            for row, line in enumerate(wrap(words, self.width - LABEL, most))
         ]
 
     def plan(self, most: int = 1000) -> list[Text]:
@@ -142,9 +132,9 @@ class Drawing:
         """The sub-question in hand, the page being read, the candidates drawn: always four lines."""
         picture = self.picture
         page = f"{picture.query}: {picture.page}" if picture.page else "looking it up ..."
-        page_lines = self.labeled("Page", cut(page, 2 * (self.width - LABEL)), most=2, style="dim")
         drawn = " | ".join(text or "(nothing)" for text in picture.drawn) or "drawing ..."
-        lines = [*self.labeled("Asking", picture.asked or "...", most=1), *page_lines]
+        lines = [*self.labeled("Asking", picture.asked or "...", most=1)]
+        lines += self.labeled("Page", page, most=2, style="dim")
         return [*lines, *[Text()] * (3 - len(lines)), *self.labeled("Drawn", drawn, most=1)]
 
     def tree(self, most: int = 10**9, dropped: bool = False) -> list[Text]:
@@ -161,8 +151,8 @@ class Drawing:
             name, style = node.text, "bold" if id in best and id else ""
             if node.terminal:
                 name += "  (answer)"
-            elif node.closed:
-                name += f"  (closed: {node.closed})"
+            elif node.failures:
+                name += f"  (failed: {failure_text(node)})"
             mark = "* " if id in best and id else "  "
             added = f"{node.residual:+.2f}" if id else ""
             lines.append(self.row(mark + self.guides(node) + name, f"{node.value:.2f}", node.value, added, style))
@@ -220,11 +210,11 @@ class Drawing:
                 lines.append(label.append(f"{used} used, unlimited"))
                 continue
             share = max(0.0, 1 - used / total) if total else 0.0
-            lines.append(
-                label.append_text(self.bar(share, 30, color)).append(f"  {max(0, total - used)} of {total} left")
-            )
-        words = f"{seconds:.1f} s; r = {picture.ratio:.2f} of the budget is left"
+            words = cut(f"  {max(0, total - used)} of {total} left", self.width - LABEL)
+            bar = self.bar(share, max(0, min(30, self.width - LABEL - columns(words))), color)
+            lines.append(label.append_text(bar).append(words))
+        words = f"{seconds:.1f} s; r = {picture.ratio:.2f} of the budget left"
         if str(picture.header.get("selection")).startswith("BudgetAware("):
-            words += "; steps are drawn with weight V^(1/r)"
+            words += ", steps drawn by V^(1/r)"
         lines += self.labeled("Time", words, most=1)
         return lines

@@ -38,8 +38,10 @@ def answer_line(picture: Picture) -> str:
     if not picture.reason:
         return "none yet"
     if not picture.answer:
-        return "none: the budget did not allow a single step"
+        return "none: not a single step was reached"
     how = "; forced when the budget ran out" if picture.forced else ""
+    if not picture.nodes[picture.best].terminal:
+        how = "; a guess: the furthest step, with the plan not done"
     return f"{picture.answer}  (value {picture.value:.2f}{how})"
 
 
@@ -49,6 +51,11 @@ def dropped_text(node: Node) -> str:
         f"{text or 'an empty step'} ({why}{f', {count} times' if count > 1 else ''})"
         for (text, why), count in node.dropped.items()
     )
+
+
+def failure_text(node: Node) -> str:
+    """Why expansions of a node came to nothing."""
+    return ", ".join(f"{why}{f' ({count} times)' if count > 1 else ''}" for why, count in node.failures.items())
 
 
 def summary(picture: Picture, seconds: float | None = None, gold: str = "") -> list[str]:
@@ -94,8 +101,8 @@ def _notes(node: Node) -> str:
     notes = ["answer"] * node.terminal
     if node.expansions > 1:
         notes.append(f"expanded {node.expansions} times")
-    if node.closed:
-        notes.append(f"closed: {node.closed}")
+    if node.failures:
+        notes.append(f"failed: {failure_text(node)}")
     return f"  [{'; '.join(notes)}]" if notes else ""
 
 
@@ -115,8 +122,8 @@ def event_lines(event: Event, picture: Picture) -> list[str]:
             return [f"  read:    {picture.query} -> {picture.page}"]
         case "expanded" if "why" not in data:
             return [f"  ask:     {picture.asked}", f"  drawn:   {' | '.join(picture.drawn)}"]
-        case "pruned" if picture.closes:
-            return [f"  closed:  {at}: {node.closed}"]
+        case "pruned" if picture.fails:
+            return [f"  failed:  {at}: {picture.failed}"]
         case "pruned":
             return [f"  drop:    {plain(data['text'], 200)} ({plain(data['why'], 200)})"]
         case "added":
