@@ -7,7 +7,7 @@ from typing import Any
 
 from .budget import Budget
 from .chains import ParallelChains
-from .checks import check_count
+from .checks import check_count, check_list
 from .critic import Critic
 from .search import BudgetAwareValueTreeSearch
 from .searcher import SearchResult
@@ -19,8 +19,8 @@ class DualRoleLLMAgent:
 
     def __init__(self, model: LanguageModel, tool: Tool | None = None, critic: Critic | None = None, **options: Any):
         self.model, self.tool, self.critic, self.options = model, tool, critic, options
-        names = ("seed", "temperature", "top_k", "max_new_tokens")
-        self.sampling = {name: options[name] for name in names if name in options}
+        sampling = ("seed", "temperature", "top_k", "max_new_tokens")
+        self.sampling = {name: options[name] for name in sampling if name in options}
 
     def reason_with_budget(
         self, question: str, budget_tokens: int | Budget, max_depth: int = 10, plan: Plan = None
@@ -38,7 +38,9 @@ class DualRoleLLMAgent:
         self, question: str, budgets: Sequence[int | Budget] = (100, 250, 500, 1000), plan: Plan = None
     ) -> dict[int | Budget, SearchResult]:
         """The same question under each budget."""
-        return {budget: self.reason_with_budget(question, budget, plan=plan) for budget in budgets}
+        return {
+            budget: self.reason_with_budget(question, budget, plan=plan) for budget in check_list("budgets", budgets)
+        }
 
     def reason_fixed_budget(self, question: str, budget: int | Budget, plan: Plan = None) -> SearchResult:
         """The baseline: parallel chains and a majority vote within the same budget."""

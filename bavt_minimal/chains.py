@@ -38,8 +38,7 @@ class ParallelChains(Searcher):
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
         """One event at a time; the chains are the branches below the root."""
-        settings = {"share_pages": self.share_pages, "max_chains": self.max_chains}
-        tree = self.start(question, max_depth, plan, resume, Budget(0, 0), **settings)
+        tree = self.start(question, max_depth, plan, resume, Budget(0, 0))
         tree.unique = False
         yield tree.record("started", tree.root, **tree.trace.header)
         reason = "exhausted" if len(tree.generator.plan) <= max_depth else "depth"

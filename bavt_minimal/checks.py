@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+T = TypeVar("T")
 
 
 def check_count(name: str, value: object, least: int = 0) -> int:
@@ -45,3 +48,10 @@ def check_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if wrong.size:
         raise ValueError(f"{name} must be finite and >= 0, got {wrong[0]}")
     return array
+
+
+def check_list(name: str, values: Sequence[T]) -> Sequence[T]:
+    """Return `values` if it is a list or tuple; else raise an error that names the argument."""
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{name} must be a list, got {values!r}")
+    return values

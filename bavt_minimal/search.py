@@ -14,7 +14,7 @@ from .budget import Budget
 from .checks import check_choice, check_count, check_range
 from .critic import Critic, LogProbCritic
 from .expansion import Expansion
-from .searcher import ANSWER_RULES, Searcher, describe
+from .searcher import ANSWER_RULES, Searcher
 from .selection import BudgetAware, Selection, sample_index
 from .steps import LanguageModel, Plan, Tool
 from .trace import Events, Trace
@@ -61,11 +61,9 @@ class BudgetAwareValueTreeSearch(Searcher):
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
         """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far."""
-        names = ("num_candidates", "max_widen", "max_expansions", "stop_value")
-        settings = {name: getattr(self, name) for name in names} | {"selection": describe(self.selection)}
         # The share set aside at the start pays for one step, without its prompt.
         share = Budget(self.generator.max_new_tokens, 1)
-        tree = self.start(question, max_depth, plan, resume, share, **settings)
+        tree = self.start(question, max_depth, plan, resume, share)
         yield tree.record("started", tree.root, **tree.trace.header)
         try:
             frontier, reason = self._frontier(tree, max_depth)

@@ -107,22 +107,22 @@ class Searcher:
         plan: Plan,
         resume: Trace | None,
         backstop: Budget,
-        **settings: Any,
     ) -> Expansion:
         """A root that states the plan, the tool calls it needs and the budget (paper, "planning"), and its trace."""
         steps = check_plan(question, plan)
         generator = self.generator.start(steps)
         header: dict[str, Any] = {"method": type(self).__name__, "question": question, "plan": list(steps)}
-        header |= {"model": generator.model.name, "critic": describe(self.critic), "tokens": self.budget.tokens}
-        header |= {"tool_calls": self.budget.tool_calls, "max_depth": check_count("max_depth", max_depth, least=1)}
-        for name in ("charge_prompt", "answer_rule", "v0", "v_min"):
-            header[name] = getattr(self, name)
+        header |= {"model": generator.model.name, "max_depth": check_count("max_depth", max_depth, least=1)}
+        header |= {"tokens": self.budget.tokens, "tool_calls": self.budget.tool_calls}
+        for name, value in vars(self).items():
+            if name not in ("budget", "generator", "result", "trace"):
+                header[name] = value if isinstance(value, (int, float, str)) else describe(value)
         for name in ("seed", "temperature", "top_k", "max_new_tokens", "budget_hint"):
             header[name] = getattr(generator, name)
         header["examples"] = hashlib.sha256(generator.examples.encode()).hexdigest()[:16]
         # By name only: a tool may hold a key, or a count that changes.
         header["tool"] = getattr(generator.tool, "__qualname__", type(generator.tool).__qualname__)
-        self.trace = Trace(header | settings)
+        self.trace = Trace(header)
         if resume is not None:
             self.trace.resume(resume)
         text = "\n".join([f"Plan ({len(steps)} lookups)", *steps, f"{self.budget}"])
@@ -131,7 +131,7 @@ class Searcher:
 
     def fail(self, tree: Expansion, error: BaseException) -> None:
         """Keep what a failed or interrupted search has, its charges too, so that it can be shown and resumed."""
-        if not tree.trace.recorded:
+        if all(event.kind == "stopped" for event in tree.trace.recorded):  # else a replay failed: nothing is new
             self.stop(tree, "error" if isinstance(error, Exception) else "interrupted", error)
 
     def stop(self, tree: Expansion, reason: str, error: BaseException | None = None) -> Event:
