@@ -38,9 +38,7 @@ class DualRoleLLMAgent:
         self, question: str, budgets: Sequence[int | Budget] = (100, 250, 500, 1000), plan: Plan = None
     ) -> dict[int | Budget, SearchResult]:
         """The same question under each budget."""
-        return {
-            budget: self.reason_with_budget(question, budget, plan=plan) for budget in check_list("budgets", budgets)
-        }
+        return {b: self.reason_with_budget(question, b, plan=plan) for b in check_list("budgets", budgets)}
 
     def reason_fixed_budget(self, question: str, budget: int | Budget, plan: Plan = None) -> SearchResult:
         """The baseline: parallel chains and a majority vote within the same budget."""

@@ -38,13 +38,16 @@ DRAW = 12  # samples drawn at once for a state
 class SampleBank:
     """A model whose samples are remembered. `score` and `encode` go to the model."""
 
-    def __init__(self, model: LanguageModel | None, path: Path):
-        self.model, self.path, self.name = model, path, getattr(model, "name", "bank")
+    def __init__(self, model: LanguageModel, paths: Sequence[Path]):
+        self.model, self.path, self.name = model, paths[0], model.name
         self.rows: dict[str, list[list[Any]]] = {}
         self.lengths: dict[str, int] = {}
-        if path.exists():
-            with gzip.open(path, "rt", encoding="utf-8") as file:
-                self.rows, self.lengths = json.load(file)
+        for path in paths:
+            if path.exists():
+                with gzip.open(path, "rt", encoding="utf-8") as file:
+                    rows, lengths = json.load(file)
+                self.rows |= rows
+                self.lengths |= lengths
 
     def save(self) -> None:
         with gzip.open(self.path, "wt", encoding="utf-8", compresslevel=4) as file:
@@ -122,7 +125,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.4)
     parser.add_argument("--methods", default="", help="comma-separated parts of names; default all but the hint")
     parser.add_argument("--model", default=None)
-    parser.add_argument("--bank", type=Path, default=Path("bank-dev.json.gz"))
+    parser.add_argument("--bank", type=Path, nargs="+", default=[Path("bank-dev.json.gz")], help="read all, write the first")
     args = parser.parse_args()
     began = time.monotonic()
     model = SampleBank(load_model(args.model), args.bank)

@@ -76,7 +76,7 @@ class Meter:
     def __init__(self) -> None:
         self.tokens = self.prompt_tokens = self.tool_calls = 0
         self.kill_in = -1  # calls until one of them is killed
-        self.lost: Counter[str] = Counter()
+        self.killed = False
 
     def count(self, tokens: int = 0, prompt_tokens: int = 0, tool_calls: int = 0) -> None:
         self.tokens += tokens
@@ -84,12 +84,8 @@ class Meter:
         self.tool_calls += tool_calls
         self.kill_in -= 1
         if self.kill_in == 0:
+            self.killed = True
             raise Killed
-
-    def missing(self, trace: Trace) -> None:
-        """Note what a call that was killed has used and no event of the trace knows."""
-        charged = charges(trace)
-        self.lost = Counter({name: max(0, getattr(self, name) - charged[name]) for name in UNITS})
 
 
 @dataclass
@@ -269,7 +265,6 @@ def play(case: Case, folder: Path) -> str:
         except Killed:
             kills -= 1
             resume = search.trace
-            meter.missing(resume)
             if rng.random() < 0.5:
                 resume.save(folder / "trace.json")
                 resume = Trace.load(folder / "trace.json")
@@ -318,8 +313,7 @@ def check(case: Case, meter: Meter, result: Any) -> str:
         prompts = case.charge and name == "tokens"
         total, spent = getattr(case.budget, name), result.ledger.spent[name]
         used = getattr(meter, name) + prompts * meter.prompt_tokens
-        lost = meter.lost[name] + prompts * meter.lost["prompt_tokens"]
-        if total is not None and used > total + lost:
+        if total is not None and used > total:
             return f"overrun: {used} {name} were used of {total}"
         if total is not None and spent > total:
             return f"overrun: the ledger has {spent} {name} of {total}"
@@ -328,7 +322,7 @@ def check(case: Case, meter: Meter, result: Any) -> str:
         if spent != charged[name] + prompts * charged["prompt_tokens"]:
             return f"wrong trace: {spent} {name}, charges {charged}"
         # A call that failed is charged all that it had reserved: the meter cannot see that. Nothing else may differ.
-        if spent < used - lost or (spent != used - lost and not case.model_fails and not lost):
+        if spent < used or (spent > used and not case.model_fails and not meter.killed):
             return f"wrong count: {spent} {name}, the meter has {used}"
     return ""
 

@@ -44,7 +44,6 @@ from bavt_minimal.tasks.lookup import Lookup
 
 M = ScriptedModel({}, default={"Rome": 1, "Oslo": 1})
 NAN = math.nan
-Wrong = (TypeError, ValueError)
 
 
 def tree(**options: Any) -> BudgetAwareValueTreeSearch:
@@ -111,8 +110,8 @@ BAD: list[tuple[Callable[..., Any], Any, list[str]]] = [
     (lambda: Budget(5, [3]), TypeError, ["tool_calls", r"\[3\]"]),
     (lambda: Budget.of("100"), TypeError, ["budget", "'100'"]),
     (lambda: Budget.of(-5), ValueError, ["budget", "-5"]),
-    (lambda: Ledger(40), Wrong, ["budget", "40"]),
-    (lambda: Ledger(Budget(4), backstop=2), Wrong, ["backstop", "2"]),
+    (lambda: Ledger("40"), TypeError, ["budget", "'40'"]),
+    (lambda: Ledger(Budget(4), backstop=-2), ValueError, ["budget", "-2"]),
     (lambda: Ledger().reserve("bank", 5), ValueError, ["role", "bank", "generator"]),
     (lambda: Ledger().reserve("generator", -5), ValueError, ["tokens", "-5"]),
     (lambda: Ledger().reserve("generator", 0.5), TypeError, ["tokens", "0.5"]),

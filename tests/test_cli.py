@@ -282,10 +282,30 @@ def test_ctrl_c_leaves_a_trace_that_goes_on(data: Path, tmp_path: Path, named: b
         (trace,) = tmp_path.glob("bavt-*.trace.json")
         assert trace.name in error
     assert len(Trace.load(trace).events) > 1
-    assert "answer:    none yet" in render_text(Trace.load(trace))
+    assert "stopped:   interrupted (it was cut off, and can be resumed)" in render_text(Trace.load(trace))
     said = json.loads(run("--resume", str(trace), "--data", str(data), "--json")[1])
     assert {**said, "seconds": 0} == {**expected, "seconds": 0}
     assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("call", range(1, 6))
+def test_ctrl_c_inside_any_model_call(data: Path, tmp_path: Path, call: int) -> None:
+    class Interrupted(ScriptedModel):
+        calls = 0
+
+        def sample(self, *args: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls == call:
+                raise KeyboardInterrupt
+            return super().sample(*args, **options)
+
+    options = ["--data", str(data), "--tokens", "60", "--critic", "constant"]
+    trace = str(tmp_path / "t.json")
+    assert run(*options, "--save", trace, model=Interrupted(TABLE))[0] == 130
+    said = json.loads(run("--resume", trace, "--data", str(data), "--json")[1])
+    assert said["answer"] and said["spent"]["tokens"] <= 60
+    # The call that was cut off may have used what it had reserved, and stays charged.
+    assert said["roles"]["generator"]["tokens"] >= 3
 
 
 def test_kill_leaves_a_trace(data: Path, tmp_path: Path) -> None:

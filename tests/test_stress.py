@@ -14,7 +14,7 @@ from bavt_minimal.budget import Ledger, Reservation, Row
 from bavt_minimal.expansion import Expansion
 from bavt_minimal.tree import TreeNode
 
-SEARCHES = 150
+SEARCHES = 100
 
 
 def last_line(capsys: Any) -> str:
@@ -22,8 +22,8 @@ def last_line(capsys: Any) -> str:
 
 
 def test_a_short_run_is_clean(capsys: Any) -> None:
-    assert stress.main(["--searches", "400", "--seed", "11"]) == 0
-    assert last_line(capsys) == "400 searches: 400 ended with an answer or a reason, 0 hangs, 0 overruns"
+    assert stress.main(["--searches", "250", "--seed", "11"]) == 0
+    assert last_line(capsys) == "250 searches: 250 ended with an answer or a reason, 0 hangs, 0 overruns"
 
 
 def test_the_cases_are_worth_running(monkeypatch: Any) -> None:
@@ -33,14 +33,14 @@ def test_the_cases_are_worth_running(monkeypatch: Any) -> None:
 
     def count(case: Any, meter: Any, result: Any) -> str:
         seen.update([result.reason, f"terminal {result.node.terminal}", f"tree {case.tree}", f"retry {case.retry}"])
-        seen["lost"] += any(meter.lost.values())
+        seen["killed"] += meter.killed
         seen["backstop"] += "backstop" in result.ledger.by_role()
         return check(case, meter, result)
 
     monkeypatch.setattr(stress, "check", count)
-    assert stress.run(400, seed=12, quiet=True) == {"ended": 400}
+    assert stress.run(300, seed=12, quiet=True) == {"ended": 300}
     assert stress.REASONS | {"terminal True", "terminal False", "tree True", "tree False", "backstop"} <= set(seen)
-    assert seen["terminal True"] > 40 and seen["error"] > 20
+    assert seen["terminal True"] > 30 and seen["error"] > 20 and seen["killed"] > 10
 
 
 def test_an_unchecked_reserve_is_seen_as_overruns(monkeypatch: Any, capsys: Any) -> None:

@@ -415,3 +415,17 @@ def test_a_constant_critic_resumes_too() -> None:
     assert shown(bavt(budget=40, critic=ConstantCritic(0.1)).search("Where?", plan=PLAN, resume=search.trace)) == shown(
         first
     )
+
+
+def test_a_search_that_fails_again_still_has_a_result_and_a_trace() -> None:
+    def rule(values: Any, visits: Any, r: float) -> Any:
+        return [1.0] if len(values) == 1 else None
+
+    resume = None
+    for _ in range(3):
+        search = bavt(budget=60, selection=rule)
+        with pytest.raises((TypeError, ValueError), match="selection"):
+            search.search("Where?", plan=PLAN, resume=resume)
+        assert search.result.reason == "error" and search.trace.events[-1].kind == "stopped"
+        assert sum(event.kind == "stopped" for event in search.trace.events) == 1
+        resume = search.trace

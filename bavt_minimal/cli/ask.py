@@ -23,7 +23,7 @@ from ..search import BudgetAwareValueTreeSearch
 from ..searcher import Searcher, SearchResult, describe
 from ..selection import BudgetAware, BudgetAwareUCB, Selection, greedy, uniform
 from ..steps import LanguageModel, Tool, clean
-from ..tasks.data import Gold, Question, World, load_data, normalize
+from ..tasks.data import Gold, Question, World, load_data
 from ..tasks.encyclopedia import make_world
 from ..tasks.lookup import Lookup
 from ..trace import Trace
@@ -88,7 +88,7 @@ def prepare(args: argparse.Namespace) -> Job:
         before, plan = earlier.header.get("question", ""), earlier.header.get("plan", [])
         if not isinstance(before, str) or not isinstance(plan, list):
             raise UserError(f"--resume {args.resume}: the trace's header has no question and plan")
-        if asked is not None and normalize(asked) != normalize(before):
+        if asked is not None and not same(asked, before):
             raise UserError(f"question: the trace asks {plain(before, 200)!r}; leave the question out or give that one")
         asked = before
     question, gold, world = choose_question(asked, args.data)
@@ -191,9 +191,14 @@ def choose_question(asked: str | None, data: str | None) -> tuple[Question, Gold
             raise UserError(f'--data {data}: it has no questions; give one: bavt ask --data {data} "..."')
         return first, gold.get(first.id), world
     for known in world.questions:
-        if normalize(known.text) == normalize(asked):
+        if same(known.text, asked):
             return known, gold.get(known.id), world
     return Question("", asked), None, world
+
+
+def same(one: str, two: str) -> bool:
+    """Whether two questions differ in case and blanks only."""
+    return one.casefold().split() == two.casefold().split()
 
 
 def builtin_task() -> tuple[World, Question, dict[str, Gold]]:

@@ -283,13 +283,13 @@ class _Tree:
     def __init__(self, host: HFModel, ids: Tokens, layers: Sequence[int], remember: bool = True) -> None:
         self.host, self.ids, self.layers = host, ids, layers
         self.slots: dict[Tokens, int] = {}
+        host.prompt_tokens += len(ids) if remember else 0
         if not host._packs:
             return
         known, self.cache = host._recall(ids) if remember else (0, DynamicCache(config=host.model.config))
         out = host._forward(torch.tensor([ids[known:]]), layers, past_key_values=self.cache)
         self.root = self._last(out, 1)
         if remember:
-            host.prompt_tokens += len(ids)
             host.cached_prompt_tokens += known
             host._remember(ids, self.cache)
 

@@ -49,7 +49,7 @@ class Gold:
 
 def normalize(text: str) -> str:
     """Return `text` in lower case without outer punctuation, extra blanks or a leading "the"."""
-    words = " ".join(text.lower().split()).strip(string.punctuation + string.whitespace)
+    words = " ".join(text.lower().split()).strip(string.punctuation + " ")
     return words[4:].lstrip() if words.startswith("the ") else words
 
 
@@ -107,12 +107,9 @@ def _parse(data: Any) -> tuple[World, dict[str, Gold]]:
     pages = data.get("pages")
     if not isinstance(pages, dict) or not pages:
         raise ValueError(f'"pages" must be an object of title: text with a page, not {_kind(pages)}.')
-    titles: dict[str, str] = {}
     for title, text in pages.items():
         _text(title, "a page title")
         _text(text, f"pages[{title!r}]")
-        if (other := titles.setdefault(normalize(title), title)) != title:
-            raise ValueError(f"pages: the titles {other!r} and {title!r} are the same to a lookup.")
     rows = data.get("questions", [])
     if not isinstance(rows, list):
         raise ValueError(f'"questions" must be a list, not {_kind(rows)}.')
@@ -157,9 +154,9 @@ def _text(value: Any, where: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
     if value is None:
         return "missing or null"
-    if value in ({}, [], "") or isinstance(value, str) and not value.strip():
-        return f"an empty {names[type(value)].split()[-1]}"
-    return names.get(type(value), f"the number {value}")
+    names = {dict: "object", list: "list", str: "text", bool: "true or false"}
+    name = names.get(type(value), f"number {value}")
+    empty = isinstance(value, (dict, list)) and not value or isinstance(value, str)
+    return f"an empty {name}" if empty else f"the JSON value {json.dumps(value)[:40]}"

@@ -24,14 +24,8 @@ HEADS = """Bal Bar Ber Bor Bren Cal Cam Car Cas Cor Dal Dar Del Den Der Don Dor 
 Gal Gar Gil Gren Hal Han Har Hol Jan Jar Kal Kel Ker Kor Lam Lan Lar Lem Lin Lor Mal Man Mar Mel Mer
 Mon Mor Nev Nor Or Pal Pel Pen Per Pol Quin Ram Ran Ren Ros Sal San Sel Sem Sim Sol Tal Tam Tar Tel
 Tem Tor Trav Val Van Var Vel Ver Vin Wal War Wen Wil""".split()
-TAILS = {  # the shape of a name tells what it names
-    "first": "a an ara ea el ella en ette ia ice ien ina ine ino is ita o olas on us".split(),
-    "last": "acker berg by er ers ick ing ley ling man mann ner ov sen ski son ster well".split(),
-    "city": "bridge bury chester dale field ford ham haven mouth port stead ton ville wick".split(),
-    "river": "adan ath ava e eth ila imet ith iva olk one ora osh une urd ush".split(),
-    "mountain": "ak ande ar ast aven elm enburg horn ock onde osk otan uk uld ungar usk".split(),
-    "company": "ax co corp dex ex ia ic ico idel ion ix o ola on ona ova tec tron".split(),
-}
+TAILS = """adan ande ath aven eth idel igan ila imet ira itan ith iva ivel ola olin olk onde ora osh
+oster oth ova ovan uda uki ula umar une urd ush usk uta uth""".split()
 TRADES = "Foods Glass Motors Paper Steel Textiles Systems Press Films Optics".split()
 
 
@@ -52,7 +46,7 @@ RELATIONS = {
     "born": _relation(
         "person",
         "city",
-        "Where was {} born?|In which city was {} born?|What is the birthplace of {}?|"
+        "In which city was {} born?|What city was {} born in?|What is the birthplace of {}?|"
         "Which city was {} born in?",
         "the birthplace of {}|the city where {} was born|the native city of {}|"
         "the city of birth of {}",
@@ -60,16 +54,16 @@ RELATIONS = {
     "studied": _relation(
         "person",
         "city",
-        "Where did {} study?|In which city did {} study?|Which city did {} study in?|"
-        "Where was {} a student?",
+        "In which city did {} study?|Which city did {} study in?|What city did {} study in?|"
+        "In which city was {} a student?",
         "the city where {} studied|the university town of {}|the city where {} was a student|"
         "the place of study of {}",
     ),
     "home": _relation(
         "person",
         "city",
-        "Where does {} live?|In which city does {} live?|Where does {} live now?|"
-        "Which city does {} live in?",
+        "In which city does {} live?|Which city does {} live in?|What city does {} live in?|"
+        "In which city does {} live now?",
         "the home of {}|the city where {} lives|the place of residence of {}|"
         "the city that is home to {}",
     ),
@@ -120,7 +114,7 @@ RELATIONS = {
     "seat": _relation(
         "company",
         "city",
-        "Where is the head office of {}?|In which city is {} based?|Where is {} based?|"
+        "In which city is the head office of {}?|In which city is {} based?|Which city is {} based in?|"
         "Which city has the head office of {}?",
         "the seat of {}|the city where {} is based|the home city of {}|"
         "the city with the head office of {}",
@@ -128,8 +122,8 @@ RELATIONS = {
     "shop": _relation(
         "company",
         "city",
-        "Where did {} open its first shop?|In which city was the first shop of {}?|"
-        "Where was the first shop of {}?|Which city had the first shop of {}?",
+        "In which city did {} open its first shop?|In which city was the first shop of {}?|"
+        "What city had the first shop of {}?|Which city had the first shop of {}?",
         "the city of the first shop of {}|the city where {} opened its first shop|"
         "the city where {} began to trade|the city that had the first shop of {}",
     ),
@@ -174,8 +168,8 @@ RELATIONS = {
     "railway": _relation(
         "city",
         "city",
-        "Where does the railway from {} end?|Which city does the railway from {} lead to?|"
-        "Where does the railway from {} go?|To which city does the railway from {} run?",
+        "In which city does the railway from {} end?|Which city does the railway from {} lead to?|"
+        "What city does the railway from {} go to?|To which city does the railway from {} run?",
         "the end of the railway from {}|the city where the railway from {} ends|"
         "the city that trains from {} go to|the last stop of the trains from {}",
     ),
@@ -198,7 +192,7 @@ RELATIONS = {
     "source": _relation(
         "river",
         "mountain",
-        "On which mountain does the {} rise?|Where does the {} rise?|"
+        "On which mountain does the {} rise?|Which mountain is the source of the {}?|"
         "What is the source of the {}?|From which mountain does the {} flow?",
         "the source of the {}|the mountain where the {} begins|"
         "the mountain on which the {} rises|the mountain that the {} comes from",
@@ -206,8 +200,8 @@ RELATIONS = {
     "mouth": _relation(
         "river",
         "city",
-        "Where does the {} end?|In which city does the {} end?|"
-        "Where does the {} reach the sea?|Which city does the {} end in?",
+        "In which city does the {} end?|Which city does the {} end in?|"
+        "What city does the {} end in?|In which city does the {} reach the sea?",
         "the mouth of the {}|the city where the {} ends|"
         "the city where the {} reaches the sea|the city at the mouth of the {}",
     ),
@@ -231,7 +225,7 @@ RELATIONS = {
         "mountain",
         "city",
         "Which city is nearest to {}?|Which city lies at the foot of {}?|"
-        "Where does the path up {} start?|What is the nearest city to {}?",
+        "In which city does the path up {} start?|What is the nearest city to {}?",
         "the city nearest to {}|the city at the foot of {}|"
         "the city from which the path up {} starts|the nearest city to {}",
     ),
@@ -249,6 +243,7 @@ SYMMETRIC = ("spouse", "twin", "rival")
 # One list per kind: its groups of facts, each in four wordings. Slots that are no relation
 # (`far`, `pass`, ...) are there to mislead only.
 EXTRA = {
+    "sibling": ("person", "person"),
     "second": ("mountain", "person"),
     "view": ("mountain", "city"),
     "lower": ("mountain", "river"),
@@ -261,96 +256,102 @@ EXTRA = {
 GROUPS = {
     "person": (
         (
-            "{s} was born in {born}, studied in {studied} and lives in {home}.",
-            "Born in {born}, {s} studied in {studied} and now lives in {home}.",
-            "{s} lives in {home}, was born in {born} and was a student in {studied}.",
-            "{s} studied in {studied} and lives in {home}, far from {his} birthplace {born}.",
+            "{s} was born in {born} and works for {employer}.",
+            "Born in {born}, {s} is employed by {employer}.",
+            "{s} works for {employer} and was born in {born}.",
+            "The birthplace of {s} is {born}, and the employer is {employer}.",
         ),
         (
-            "{s} works for {employer} after leaving {former}.",
-            "After leaving {former}, {s} works for {employer}.",
-            "{s} is employed by {employer} and used to work for {former}.",
-            "{s} left {former} and now works for {employer}.",
+            "{s} studied in {studied} and was taught by {teacher}.",
+            "{s} was a student in {studied}, and the teacher of {s} was {teacher}.",
+            "Taught by {teacher}, {s} studied in {studied}.",
+            "{teacher} taught {s}, who studied in {studied}.",
         ),
         (
-            "{s} was taught by {teacher} and is married to {spouse}.",
-            "{s} is married to {spouse}, and {his} teacher was {teacher}.",
-            "Taught by {teacher}, {s} later married {spouse}.",
-            "{s} married {spouse} and had {teacher} as a teacher.",
+            "{s} left {former} and now lives in {home} with {spouse}, married for years.",
+            "Married to {spouse}, {s} lives in {home} after leaving {former}.",
+            "{s} is married to {spouse}, lives in {home} and has left {former}.",
+            "After leaving {former}, {s} married {spouse} and now lives in {home}.",
         ),
     ),
     "company": (
         (
-            "{s} was founded by {founder} and is run by {chief}.",
-            "{chief} runs {s}, and {founder} was its founder.",
-            "Founded by {founder}, {s} is now led by {chief}.",
-            "The head of {s} is {chief}, and its founder was {founder}.",
+            "{s} was founded by {founder} and competes with {rival}.",
+            "{founder} founded {s}, and its rival is {rival}.",
+            "The founder of {s} was {founder}, and its main rival is {rival}.",
+            "Founded by {founder}, {s} is the rival of {rival}.",
         ),
         (
-            "The head office of {s} is in {seat}, and its first shop was in {shop}.",
-            "{s} opened its first shop in {shop} and is based in {seat}.",
-            "Based in {seat}, {s} had its first shop in {shop}.",
-            "From its first shop in {shop}, {s} moved its head office to {seat}.",
+            "{chief} runs {s}, which is based in {seat}.",
+            "{s} is based in {seat} and is run by {chief}.",
+            "The head of {s} is {chief}, and its head office is in {seat}.",
+            "Led by {chief}, {s} has its head office in {seat}.",
         ),
         (
-            "{s} belongs to {owner} and competes with {rival}.",
-            "The main rival of {s} is {rival}, and its owner is {owner}.",
-            "Owned by {owner}, {s} is the rival of {rival}.",
-            "{s} competes with {rival} and is owned by {owner}.",
+            "{s} had its first shop in {shop} and is owned by {owner}.",
+            "The owner of {s} is {owner}, and its first shop was in {shop}.",
+            "{s} opened its first shop in {shop} and belongs to {owner}.",
+            "Owned by {owner}, {s} opened its first shop in {shop}.",
         ),
     ),
     "city": (
         (
-            "The mayor of {s} is {mayor}, who followed {predecessor}.",
-            "{mayor} is mayor of {s}, as {predecessor} was before.",
-            "After {predecessor}, the mayor of {s} is now {mayor}.",
-            "The last mayor of {s} was {predecessor}, and the present one is {mayor}.",
+            "The mayor of {s} is {mayor}, and its twin town is {twin}.",
+            "{s} is twinned with {twin}, and its mayor is {mayor}.",
+            "{mayor} is now mayor of {s}, the twin town of {twin}.",
+            "The present mayor of {s} is {mayor}, and {s} is twinned with {twin}.",
         ),
         (
-            "{s} is twinned with {twin}, and the railway from {s} ends in {railway}.",
-            "The railway from {s} runs to {railway}, and its twin town is {twin}.",
-            "A railway goes from {s} to {railway}, and {s} is twinned with {twin}.",
-            "The twin town of {s} is {twin}, but its railway leads to {railway}.",
+            "The last mayor of {s} was {predecessor}, and its railway ends in {railway}.",
+            "The railway from {s} leads to {railway}, and {predecessor} was mayor before.",
+            "{predecessor} was mayor of {s} before, and its railway goes to {railway}.",
+            "The former mayor of {s} is {predecessor}, and its railway runs to {railway}.",
         ),
         (
-            "{s} stands on the {river}, with {peak} to the north and {far} to the south.",
-            "South of {s} lies {far}, north of it {peak}, and the {river} flows through it.",
-            "The river of {s} is the {river}; {peak} rises north of it and {far} south.",
-            "{s} is on the {river}, not on the {other}, and north of it is {peak}.",
+            "{s} stands on the {river}, and north of it is {peak}, not {far}.",
+            "The {river} flows through {s}, with {peak} to the north and {far} to the south.",
+            "The river of {s} is the {river}, and {peak} lies north of it, far from {far}.",
+            "South of {s} lies {far}, north of {s} is {peak}, and {s} is on the {river}.",
         ),
     ),
     "river": (
         (
-            "The {s} rises on {source}, passes {pass}, runs through {midway} and ends in {mouth}.",
-            "From {source} the {s} flows past {pass} and through {midway}, and ends in {mouth}.",
-            "The {s} ends in {mouth} after {midway}; it rises on {source} and not on {pass}.",
-            "The {s} reaches the sea in {mouth} after {midway}; its source is {source}.",
+            "The {s} rises on {source} and ends in {mouth}.",
+            "From its source on {source} the {s} flows to its end in {mouth}.",
+            "The source of the {s} is {source}, and it reaches the sea in {mouth}.",
+            "The {s} ends in {mouth} and has its source on {source}.",
         ),
         (
-            "The {tributary} flows into the {s}, and the {next} runs in the next valley.",
-            "The {next} runs beyond the hills, and the {tributary} joins the {s}.",
-            "The {s} is joined by the {tributary} but never meets the {next}.",
-            "The {tributary} joins the {s}, while the {next} goes another way.",
+            "It passes {pass} and runs through {midway}.",
+            "It flows through {midway} and near {pass}.",
+            "People see it from {pass} and swim in it in {midway}.",
+            "There are boats on it in {midway}, and {pass} is in view.",
+        ),
+        (
+            "The {tributary} joins the {s}, but the {next} does not.",
+            "The {tributary} flows into the {s}, and the {next} runs near it.",
+            "The {s} is joined by the {tributary}, not by the {next}.",
+            "The river that joins the {s} is the {tributary}, not the {next}.",
         ),
     ),
     "mountain": (
         (
-            "{climber} climbed {s} first, and {second} was next.",
-            "{s} was first climbed by {climber}; {second} climbed it a year later.",
-            "{second} failed before {climber} was the first to climb {s}.",
-            "The first to climb {s} was {climber}, the second was {second}.",
+            "{climber} climbed {s} first, and the nearest city is {camp}.",
+            "{s} was first climbed by {climber}, and {camp} lies at its foot.",
+            "The city nearest to {s} is {camp}, and {climber} was the first to climb {s}.",
+            "The first to climb {s} was {climber}, from {camp} at the foot of {s}.",
         ),
         (
-            "The nearest city to {s} is {camp}, but it can be seen from {view}.",
-            "{s} is seen from {view}, and the path up {s} starts in {camp}.",
-            "At the foot of {s} lies {camp}, and farther off {view}.",
-            "The city of {camp} is nearest to {s}, and {view} is a day away.",
+            "{second} came later, and it is seen from {view}.",
+            "People see it from {view}, and {second} painted it.",
+            "{second} measured it from {view}.",
+            "It is seen from {view}, where {second} wrote about it.",
         ),
         (
             "The {stream} rises on {s}, and the {lower} passes below.",
-            "The {lower} flows by, and the {stream} has its source on {s}.",
-            "{s} is the source of the {stream}, not of the {lower}.",
-            "The {stream} begins on {s} and later meets the {lower}.",
+            "The {stream} has its source on {s}, but the {lower} does not.",
+            "The river that rises on {s} is the {stream}, not the {lower}.",
+            "The {stream} begins on {s} and meets the {lower}.",
         ),
     ),
 }
@@ -443,28 +444,21 @@ def _walk(
     relations: list[str] = []
     path = [start]
     for _ in range(hops):
-        known = [name for name, row in RELATIONS.items() if row.subject == kinds[path[-1]]]
+        known = [relation for relation in facts[path[-1]] if relation in RELATIONS]
         relations.append(_pick(rng, known))
         path.append(facts[path[-1]][relations[-1]])
     return tuple(relations), tuple(path[1:])
 
 
 def _titles(rng: random.Random, split: str) -> dict[str, list[str]]:
-    taken: set[str] = set()
-
-    def name(kind: str) -> str:
-        while True:
-            word = _pick(rng, HEADS) + _pick(rng, TAILS[kind])
-            if word not in taken and split_of(word) == split:
-                taken.add(word)
-                return word
-
+    words = [head + tail for head in HEADS for tail in TAILS]
+    names = iter(_shuffled(rng, [word for word in words if split_of(word) == split]))
     makers = {
-        "person": lambda: f"{name('first')} {name('last')}",
-        "city": lambda: name("city"),
-        "company": lambda: f"{name('company')} {_pick(rng, TRADES)}",
-        "river": lambda: f"River {name('river')}",
-        "mountain": lambda: f"Mount {name('mountain')}",
+        "person": lambda: f"{next(names)} {next(names)}",
+        "city": lambda: next(names),
+        "company": lambda: f"{next(names)} {_pick(rng, TRADES)}",
+        "river": lambda: f"River {next(names)}",
+        "mountain": lambda: f"Mount {next(names)}",
     }
     return {kind: [makers[kind]() for _ in range(size)] for kind, size in SIZES.items()}
 
@@ -488,8 +482,8 @@ def _page(rng: random.Random, kind: str, title: str, facts: dict[str, str], word
     his = _pick(rng, ("her", "his"))
     words = {"s": title, "his": his, **facts}
     opening = _pick(rng, OPENINGS[kind]).format(title)
-    sentences = [_pick(rng, group, wordings).format(**words) for group in GROUPS[kind]]
-    return " ".join([opening, *_shuffled(rng, sentences)])
+    groups = _shuffled(rng, GROUPS[kind])
+    return " ".join([opening, *(_pick(rng, group, wordings).format(**words) for group in groups)])
 
 
 # Only `random()` itself is promised to stay the same in later versions of Python.

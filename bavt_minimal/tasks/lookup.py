@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 
 import bm25s
 import numpy as np
+
+from bavt_minimal.tasks.data import normalize
 
 TITLE_WEIGHT = 4.0  # of a word found in the title against one found in the text
 
@@ -28,14 +29,14 @@ class Lookup:
             if not isinstance(title, str) or not isinstance(text, str):
                 raise TypeError(f"pages: title and text must be str, which {title!r} breaks.")
         self._pages = dict(pages)
-        self._titles = {title_key(title): title for title in reversed(self._pages)}
+        self._titles = {normalize(title): title for title in reversed(self._pages)}
         self._indices = ((TITLE_WEIGHT, _Index(list(pages))), (1.0, _Index(list(pages.values()))))
 
     def __call__(self, query: str) -> str:
         """Return the text of the page for `query`, or a sentence that says there is none."""
         if not isinstance(query, str):
             raise TypeError(f"query must be a str, not a {type(query).__name__}.")
-        title = query if query in self._pages else self._titles.get(title_key(query))
+        title = query if query in self._pages else self._titles.get(normalize(query))
         if title is None:
             words = _tokens([query])[0]
             scores = sum(weight * index.scores(words) for weight, index in self._indices)
@@ -57,12 +58,6 @@ class _Index:
     def scores(self, words: Sequence[str]) -> np.ndarray:
         known = [word for word in words if word in self._words]  # bm25s raises on all others
         return self._bm25.get_scores(known) if known else np.zeros(self._size, np.float32)
-
-
-def title_key(text: str) -> str:
-    """Return `text` in lower case without outer punctuation, extra blanks or a leading "the"."""
-    words = " ".join(text.lower().split()).strip(string.punctuation + " ")
-    return words[4:].lstrip() if words.startswith("the ") else words
 
 
 def _tokens(texts: Sequence[str]) -> list[list[str]]:

@@ -22,6 +22,7 @@ REASONS = {
     "depth": "every step left to go on from is at the largest depth",
     "exhausted": "nothing is left to try",
     "error": "an error ended the search",
+    "interrupted": "it was cut off, and can be resumed",
 }
 
 FAILURES = {"tokens": "too few tokens left", "tool_calls": "no tool call left"}

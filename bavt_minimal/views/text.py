@@ -29,7 +29,9 @@ def reason_line(picture: Picture) -> str:
     """Why the search stopped, in words."""
     if not picture.reason:
         return "not yet: this trace ends in the middle of a search"
-    said = picture.error or REASONS.get(picture.reason, "")
+    said = REASONS.get(picture.reason, "")
+    if picture.reason == "error" and picture.error:
+        said = picture.error
     return f"{picture.reason}{f' ({said})' if said else ''}"
 
 
