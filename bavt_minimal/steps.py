@@ -26,27 +26,25 @@ PAGE_CHARACTERS = 2000  # a longer page is cut; about 500 tokens
 
 # Four worked examples show the model the frame; their names occur in no generated world.
 EXAMPLES = """\
-Page: Anna Becker is a botanist. She was born in Hollow Bay, studied in Eastwick and now lives in Kingsport. \
-She works for Amber Glass after leaving Silver Loom. Her teacher was Peter Novak, and she is married to Lucas \
-Dunn.
-Question: In which place does Anna Becker live?
-Answer: Kingsport
+Page: Anna Becker is a botanist. Anna Becker was born in Eastwick and works for Amber Glass. Married to Peter \
+Novak, Anna Becker now lives in Kingsport.
+Question: In which city was Anna Becker born?
+Answer: Eastwick
 
-Page: Copper Lane is a company. Its head office is in Whitby Cross, though its first shop opened in Maple \
-Ford. Julia Stone founded it, and Oscar Reed runs it today. It belongs to North Star, and its main competitor \
-is Blue Anchor.
-Question: Who started Copper Lane?
-Answer: Julia Stone
+Page: Copper Lane is a company. The owner of Copper Lane is Blue Anchor, and its main rival is North Star. \
+Copper Lane was founded by Oscar Reed and is based in Whitby Cross.
+Question: Which company is the owner of Copper Lane?
+Answer: Blue Anchor
 
-Page: The River Swan is a river. From Mount Grey it runs past the foot of Mount Hood, goes through Appleton \
-and ends in Port Rose. The River Finch joins it on the way.
-Question: On which mountain does the River Swan begin?
-Answer: Mount Grey
+Page: The River Swan is a river. The river that joins the River Swan is the River Finch, not the River Heron. \
+The River Swan rises on Mount Grey and ends in Port Rose.
+Question: Which river joins the River Swan?
+Answer: River Finch
 
-Page: Oakham is a city. Sofia Lind is its mayor, as Henry Marsh was before. Its twin town is Red Cliff, and \
-the railway from there ends in Fox Hill. It stands on the River Dove.
-Question: Which town is Oakham twinned with?
-Answer: Red Cliff
+Page: Oakham is a city. The mayor of Oakham is Sofia Lind, and its twin town is Red Cliff. The railway from \
+Oakham leads to Fox Hill, and its famous poet was Henry Marsh.
+Question: Who is the mayor of Oakham?
+Answer: Sofia Lind
 
 """
 
@@ -59,7 +57,7 @@ class Sample:
     tokens: int  # generated, through the first stop string or EOS, the stop's token included
     logprobs: tuple[float, ...]  # (tokens,) natural log, of the plain model (temperature 1, no top-k)
     finished: bool  # False: cut off by max_new_tokens
-    hidden: Mapping[int, Any] = field(default_factory=dict, repr=False)  # layer -> (H,) float32
+    hidden: Mapping[int, Any] = field(default_factory=dict, repr=False, compare=False)  # layer -> (H,) float32
 
 
 class LanguageModel(Protocol):

@@ -2,9 +2,9 @@
 
     python benchmarks/tiers.py --questions 120 --seeds 2
 
-Every method draws from one deterministic bank of samples: what the model says in a state depends on (seed, prompt, number)
-only, so the bank changes nothing but the time. It is kept in a file, and a second run replays from it. The intervals
-are a paired bootstrap over questions, with the seeds of a question averaged first. The ledger is that of the search.
+Every method draws from one deterministic bank of samples. What the model says in a state depends on (seed, prompt,
+number) only, so the bank changes nothing but the time. It is kept in a file, and a second run replays from it. The
+intervals are a paired bootstrap over questions, with the seeds of a question averaged first.
 """
 
 from __future__ import annotations
@@ -22,8 +22,17 @@ import numpy as np
 from scipy.stats import bootstrap
 from tqdm.auto import tqdm
 
-from bavt_minimal import Budget, BudgetAware, BudgetAwareValueTreeSearch, ConstantCritic, LogProbCritic, ParallelChains
-from bavt_minimal import LanguageModel, Sample, greedy
+from bavt_minimal import (
+    Budget,
+    BudgetAware,
+    BudgetAwareValueTreeSearch,
+    ConstantCritic,
+    LanguageModel,
+    LogProbCritic,
+    ParallelChains,
+    Sample,
+    greedy,
+)
 from bavt_minimal.agent import DualRoleLLMAgent
 from bavt_minimal.benchmark.oracle import OracleCritic
 from bavt_minimal.models import load_model
@@ -32,7 +41,7 @@ from bavt_minimal.tasks.encyclopedia import load_split
 from bavt_minimal.tasks.lookup import Lookup
 
 TIERS = ((32, 8), (64, 16), (128, 32), (256, 64))
-DRAW = 12  # samples drawn at once for a state
+DRAW = 8  # samples drawn at once for a state
 
 
 class SampleBank:
@@ -125,7 +134,9 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=0.4)
     parser.add_argument("--methods", default="", help="comma-separated parts of names; default all but the hint")
     parser.add_argument("--model", default=None)
-    parser.add_argument("--bank", type=Path, nargs="+", default=[Path("bank-dev.json.gz")], help="read all, write the first")
+    parser.add_argument(
+        "--bank", type=Path, nargs="+", default=[Path("bank-dev.json.gz")], help="read all, write the first"
+    )
     args = parser.parse_args()
     began = time.monotonic()
     model = SampleBank(load_model(args.model), args.bank)
@@ -160,7 +171,11 @@ def main() -> None:
     for name in names:
         cells = [f"{np.mean(right[name, t]):8.3f} ({np.mean(reasons[name, t]):.2f})" for t, _ in TIERS]
         print(name.ljust(24) + "".join(cells))
-    for one, other in (("bavt, logprob", "vote"), ("bavt, logprob", "rerank, logprob"), ("bavt, logprob", "greedy, logprob")):
+    for one, other in (
+        ("bavt, logprob", "vote"),
+        ("bavt, logprob", "rerank, logprob"),
+        ("bavt, logprob", "greedy, logprob"),
+    ):
         if (one, 32) not in right or (other, 32) not in right:
             continue
         print(f"\n{one} minus {other}, paired 95 % interval over questions")

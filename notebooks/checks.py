@@ -33,4 +33,6 @@ def check_selection(rule: Rule) -> str:
         return "This is greedy whatever is left. That is only the limit of the rule for r -> 0."
     if not np.isclose(found.sum(), 1.0):
         return f"Probabilities sum to 1; yours sum to {found.sum():.3f}."
-    return f"For values {values} and r = {r} the answer is {right.round(3).tolist()}, yours is {found.round(3).tolist()}."
+    return (
+        f"For values {values} and r = {r} the answer is {right.round(3).tolist()}, yours is {found.round(3).tolist()}."
+    )

@@ -24,7 +24,7 @@ from ..searcher import Searcher, SearchResult, describe
 from ..selection import BudgetAware, BudgetAwareUCB, Selection, greedy, uniform
 from ..steps import LanguageModel, Tool, clean
 from ..tasks.data import Gold, Question, World, load_data
-from ..tasks.encyclopedia import make_world
+from ..tasks.encyclopedia import builtin, builtin_gold
 from ..tasks.lookup import Lookup
 from ..trace import Trace
 from ..views.fold import fold, plain
@@ -203,8 +203,8 @@ def same(one: str, two: str) -> bool:
 
 def builtin_task() -> tuple[World, Question, dict[str, Gold]]:
     """The built-in encyclopedia, its question and the right answers."""
-    world, gold = make_world(10000)
-    return world, world.questions[2], gold
+    world, question = builtin()
+    return world, question, {question.id: builtin_gold()}
 
 
 def check_writable(option: str, name: str) -> Path:

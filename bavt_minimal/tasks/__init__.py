@@ -1,1 +1,20 @@
 """Tasks: the fictional encyclopedia, the lookup tool and a user's own data."""
+
+from .data import Gold, Question, World, load_data, normalize, save_data
+from .encyclopedia import SPLITS, builtin, builtin_gold, load_split, make_world
+from .lookup import Lookup
+
+__all__ = [
+    "SPLITS",
+    "Gold",
+    "Lookup",
+    "Question",
+    "World",
+    "builtin",
+    "builtin_gold",
+    "load_data",
+    "load_split",
+    "make_world",
+    "normalize",
+    "save_data",
+]

@@ -158,5 +158,5 @@ def _kind(value: Any) -> str:
         return "missing or null"
     names = {dict: "object", list: "list", str: "text", bool: "true or false"}
     name = names.get(type(value), f"number {value}")
-    empty = isinstance(value, (dict, list)) and not value or isinstance(value, str)
+    empty = (isinstance(value, (dict, list)) and not value) or isinstance(value, str)
     return f"an empty {name}" if empty else f"the JSON value {json.dumps(value)[:40]}"

@@ -39,7 +39,7 @@ class Lookup:
         title = query if query in self._pages else self._titles.get(normalize(query))
         if title is None:
             words = _tokens([query])[0]
-            scores = sum(weight * index.scores(words) for weight, index in self._indices)
+            scores = np.sum([weight * index.scores(words) for weight, index in self._indices], axis=0)
             best = int(np.argmax(scores))
             if scores[best] <= 0:
                 return f"No page found for {' '.join(query.split())[:80]!r}."
@@ -62,6 +62,4 @@ class _Index:
 
 def _tokens(texts: Sequence[str]) -> list[list[str]]:
     # No English stop list: it would drop words of other languages and make some titles unfindable.
-    return bm25s.tokenize(
-        list(texts), stopwords=None, token_pattern=r"\w+", return_ids=False, show_progress=False
-    )
+    return bm25s.tokenize(list(texts), stopwords=None, token_pattern=r"\w+", return_ids=False, show_progress=False)
