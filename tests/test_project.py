@@ -143,7 +143,7 @@ def test_kernel_stays_small() -> None:
     counts = {name: code_lines((PACKAGE / f"{name}.py").read_text(encoding="utf-8")) for name in KERNEL}
     algorithm = ("budget", "tree", "selection", "critic", "search", "agent")
     assert sum(counts[name] for name in algorithm) < 400, counts
-    assert sum(counts.values()) < 1050, counts  # with prompts, traces and the baselines
+    assert sum(counts.values()) < 1100, counts  # with prompts, traces and the baselines
 
 
 @pytest.mark.parametrize("name", KERNEL)
