@@ -21,7 +21,7 @@ from bavt_minimal.tasks.data import Gold, Question, World
 SPLITS = {"train": range(0, 10_000), "dev": range(10_000, 11_000), "test": range(20_000, 21_000)}
 SIZES = {"person": 22, "city": 16, "company": 12, "river": 8, "mountain": 8}
 WORDINGS = (0, 1, 2, 3)
-BUILTIN = 1  # the built-in question's number in the first world of dev
+BUILTIN = 0  # the built-in question's number in the first world of dev
 
 # Names are made of common English words: a small model copies them well, so what it gets wrong is the reading.
 FIRST = """Adam Alice Anna Arthur Ben Carl Clara David Diana Edward Ella Emma Eric Frank Fred George Grace Hannah Harry
