@@ -143,7 +143,8 @@ def main() -> None:
     worlds = islice(load_split(args.split), args.skip_worlds, None)
     items = ((world, gold, question) for world, gold in worlds for question in world.questions)
     right: dict[tuple[str, int], list[list[float]]] = {}
-    reasons: dict[tuple[str, int], list[bool]] = {}
+    forced: dict[tuple[str, int], list[bool]] = {}
+    used: dict[tuple[str, int], list[float]] = {}
     tools: dict[int, Lookup] = {}
     for number, (world, gold, question) in enumerate(tqdm(islice(items, args.questions), total=args.questions)):
         tool = tools.setdefault(id(world), Lookup(world.pages))
@@ -160,16 +161,22 @@ def main() -> None:
                     result = search.search(question.text, plan=question.plan)
                     assert result.ledger.spent["tokens"] <= tokens and result.ledger.spent["tool_calls"] <= tool_calls
                     scores.append(DualRoleLLMAgent.evaluate(result.answer, answer))
-                    reasons.setdefault((name, tokens), []).append(result.forced)
+                    forced.setdefault((name, tokens), []).append(result.forced)
+                    used.setdefault((name, tokens), []).append(result.ledger.spent["tokens"])
                 right.setdefault((name, tokens), []).append(scores)
         if number % 20 == 19:
             model.save()
     model.save()
     names = list(dict.fromkeys(name for name, _ in right))
-    print(f"\nAccuracy, {args.questions} {args.split} questions x {args.seeds} seeds (share forced by the backstop)")
-    print("method".ljust(24) + "".join(f"{tokens:>8}/{calls:<6}" for tokens, calls in TIERS))
+    print(
+        f"\nAccuracy, {args.questions} {args.split} questions x {args.seeds} seeds (share without a finished answer; mean tokens used)"
+    )
+    print("method".ljust(24) + "".join(f"{tokens:>11}/{calls:<7}" for tokens, calls in TIERS))
     for name in names:
-        cells = [f"{np.mean(right[name, t]):8.3f} ({np.mean(reasons[name, t]):.2f})" for t, _ in TIERS]
+        cells = [
+            f"{np.mean(right[name, t]):7.3f} ({np.mean(forced[name, t]):.2f}; {np.mean(used[name, t]):3.0f})"
+            for t, _ in TIERS
+        ]
         print(name.ljust(24) + "".join(cells))
     for one, other in (
         ("bavt, logprob", "vote"),
