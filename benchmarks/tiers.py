@@ -168,9 +168,8 @@ def main() -> None:
             model.save()
     model.save()
     names = list(dict.fromkeys(name for name, _ in right))
-    print(
-        f"\nAccuracy, {args.questions} {args.split} questions x {args.seeds} seeds (share without a finished answer; mean tokens used)"
-    )
+    print(f"\nAccuracy, {args.questions} {args.split} questions x {args.seeds} seeds")
+    print("(share without a finished answer; mean tokens used)")
     print("method".ljust(24) + "".join(f"{tokens:>11}/{calls:<7}" for tokens, calls in TIERS))
     for name in names:
         cells = [
