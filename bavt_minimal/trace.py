@@ -49,6 +49,11 @@ class Event:
     def __post_init__(self) -> None:
         check_choice("event kind", self.kind, KINDS)
 
+    def book(self, ledger: Ledger) -> None:
+        """Charge a ledger again with what this event cost."""
+        for charge in self.charges:
+            ledger.add(Row(**charge))
+
 
 Events = Iterator[Event]  # a search as it runs
 
@@ -78,8 +83,7 @@ class Trace:
         """Do `work` and keep what it returned and charged; in a replay, take both from the earlier trace."""
         if self.recorded and self.recorded[0].data.get("reason") in ("error", "interrupted"):
             # The search stopped because something failed: that is tried again, but what it used stays charged.
-            for charge in self.recorded.popleft().charges:
-                ledger.add(Row(**charge))
+            self.recorded.popleft().book(ledger)
         if self.recorded:
             event = self.recorded.popleft()
             if (event.kind, event.node) != (kind, node):
@@ -87,8 +91,7 @@ class Trace:
                     f"resume: the trace has {event.kind!r} at node {event.node} where this search "
                     f"has {kind!r} at node {node}; it belongs to another search"
                 )
-            for charge in event.charges:
-                ledger.add(Row(**charge))
+            event.book(ledger)
         else:
             data = work()
             event = Event(kind, node, data, [asdict(row) for row in ledger.rows[self.booked :]], ledger.state())

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from bavt_minimal.tasks.data import Gold, Question, World
+from .data import Gold, Question, World
 
 # The seeds of each split. Each name belongs to one split too, so no world of one split shares a
 # name, and therefore a fact or a question, with a world of another.
@@ -320,13 +320,12 @@ def make_world(seed: int, questions: int = 3, wordings: Sequence[int] = WORDINGS
         title: _page(rng, kind, title, facts[title], wordings) for kind, names in titles.items() for title in names
     }
     pages = dict(_shuffled(rng, list(pages.items())))
-    kinds = {title: kind for kind, names in titles.items() for title in names}
     asked: list[Question] = []
     gold: dict[str, Gold] = {}
     seen: set[tuple[str, ...]] = set()
     while len(asked) < questions:
-        start = _pick(rng, list(kinds))
-        relations, path = _walk(rng, start, 2 + int(rng.random() * 3), facts, kinds)
+        start = _pick(rng, list(facts))
+        relations, path = _walk(rng, start, 2 + int(rng.random() * 3), facts)
         if not path:
             continue
         text, plan = start, []
@@ -352,7 +351,8 @@ def builtin() -> tuple[World, Question]:
 
 def builtin_gold() -> Gold:
     """Return the right answer to the built-in question."""
-    return make_world(SPLITS["dev"][0])[1][builtin()[1].id]
+    world, gold = make_world(SPLITS["dev"][0])
+    return gold[world.questions[BUILTIN].id]
 
 
 def _walk(
@@ -360,7 +360,6 @@ def _walk(
     start: str,
     hops: int,
     facts: dict[str, dict[str, str]],
-    kinds: dict[str, str],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     relations: list[str] = []
     path = [start]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import bm25s
 import numpy as np
 
-from bavt_minimal.tasks.data import normalize
+from .data import normalize
 
 TITLE_WEIGHT = 4.0  # of a word found in the title against one found in the text
 
