@@ -15,7 +15,10 @@ from .steps import LanguageModel, Plan, Tool, normalize
 
 
 class DualRoleLLMAgent:
-    """Answers questions under a budget with one model. `options` go to `BudgetAwareValueTreeSearch`."""
+    """Answers questions under a budget with one model. `options` go to `BudgetAwareValueTreeSearch`.
+
+    With `planner=` among them a bare question is answered with a plan of the agent's own; `plan=` takes its place.
+    """
 
     def __init__(self, model: LanguageModel, tool: Tool | None = None, critic: Critic | None = None, **options: Any):
         self.model, self.tool, self.critic, self.options = model, tool, critic, options
@@ -42,7 +45,7 @@ class DualRoleLLMAgent:
 
     def reason_fixed_budget(self, question: str, budget: int | Budget, plan: Plan = None) -> SearchResult:
         """The baseline: parallel chains and a majority vote within the same budget."""
-        shared = {name: self.options[name] for name in ("examples", "charge_prompt") if name in self.options}
+        shared = {name: self.options[name] for name in ("examples", "charge_prompt", "planner") if name in self.options}
         chains = ParallelChains(self.model, None, budget, self.tool, **self.sampling, **shared)
         return chains.search(question, plan=plan)
 

@@ -12,13 +12,17 @@ from .budget import Budget
 from .checks import check_count
 from .critic import ConstantCritic, Critic
 from .expansion import Expansion
+from .planner import Planner
 from .searcher import Searcher
 from .steps import LanguageModel, Plan, Tool
 from .trace import Events, Trace
 
 
 class ParallelChains(Searcher):
-    """Sample chains until the budget is spent; answer by majority vote, or by `critic` if there is one."""
+    """Sample chains until the budget is spent; answer by majority vote, or by `critic` if there is one.
+
+    With a `planner`, and without a plan, each chain draws its own plan first; one whose plan is malformed ends there.
+    """
 
     def __init__(
         self,
@@ -30,9 +34,10 @@ class ParallelChains(Searcher):
         share_pages: bool = False,
         max_chains: int = 64,
         charge_prompt: bool = False,
+        planner: Planner | None = None,
         **options: Any,
     ):
-        super().__init__(model, critic or ConstantCritic(), budget, tool, charge_prompt, options)
+        super().__init__(model, critic or ConstantCritic(), budget, tool, charge_prompt, options, planner)
         self.answer_rule = "best" if critic else "majority"
         self.share_pages, self.max_chains = share_pages, check_count("max_chains", max_chains, least=1)
 
@@ -56,7 +61,7 @@ class ParallelChains(Searcher):
 
     def _chain(self, tree: Expansion, max_depth: int) -> Events:
         node = tree.root
-        while not node.terminal and node.depth < max_depth:
+        while not node.terminal and tree.depth(node) < max_depth:
             known = len(tree.nodes)
             yield from tree.expand(node, 1, again=tree.generator.tool is not None and not self.share_pages)
             if len(tree.nodes) == known:

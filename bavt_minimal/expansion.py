@@ -1,5 +1,6 @@
 """What happens when a node is expanded: read a page, draw steps, drop the worthless, judge the rest, add them.
 
+With a planner the root is expanded likewise, into plans: there is no page to read, and the planner is the judge.
 The tree search and the chains it is compared with share this, so that both are metered alike.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 
 from .budget import BudgetExceeded, Ledger
 from .critic import Critic
+from .planner import DrawnPlan, Planner
 from .steps import Generator, Sample, Step, clean, normalize
 from .trace import Event, Events, Trace
 from .tree import TreeNode
@@ -20,7 +22,10 @@ from .tree import TreeNode
 
 @dataclass
 class Expansion:
-    """The state of one search: tree, ledger, trace, and what was read and drawn."""
+    """The state of one search: tree, ledger, trace, and what was read and drawn.
+
+    With a planner the root's children are plans, and what lies below one of them follows it.
+    """
 
     generator: Generator
     critic: Critic
@@ -30,6 +35,10 @@ class Expansion:
     v_min: float = 0.05
     prune_below: float = -1.0  # a step whose residual is not above this adds nothing
     unique: bool = True  # drop a step that a sibling already has
+    planner: Planner | None = None  # None: the generator's plan is everybody's
+    given: bool = True  # the generator's plan was given, not made up from the question
+    max_depth: int = 10  # steps of reading, a plan is none
+    plan_tokens: int = 0  # the most that a finished plan has cost so far
     nodes: list[TreeNode] = field(default_factory=list)
     closed: dict[int, str] = field(default_factory=dict)  # node id -> why it is not expanded again
 
@@ -41,10 +50,34 @@ class Expansion:
         """The most that judging one step generates."""
         return int(getattr(self.critic, "tokens_per_step", 0))
 
-    @staticmethod
-    def answers(node: TreeNode) -> list[str]:
-        """The texts of the steps on the way to a node."""
-        return [step.text for step in node.path()[1:]]
+    def follow(self, node: TreeNode) -> tuple[Generator, list[str]]:
+        """Where a node is: a generator on the plan that it follows, and the answers to its first sub-questions."""
+        path = node.path()[1:]
+        if path and isinstance(path[0].state, DrawnPlan):
+            return self.generator.follow(path[0].state.steps), [step.text for step in path[1:]]
+        return self.generator, [step.text for step in path]
+
+    def plan(self, node: TreeNode) -> tuple[str, ...]:
+        """The plan that a node follows; () if it has none and asks the question as it is."""
+        generator = self.follow(node)[0]
+        return generator.plan if self.given or generator is not self.generator else ()
+
+    def depth(self, node: TreeNode) -> int:
+        """Steps of reading on the way to a node: choosing a plan is none of them."""
+        return len(self.follow(node)[1])
+
+    def short_of(self, node: TreeNode) -> str:
+        """What is not left for expanding a node, "tokens" or "tool_calls", or "".
+
+        A plan is of no use without a page to read, and another one is not begun with fewer tokens than the longest so
+        far has cost: an unfinished plan would be their loss.
+        """
+        generator, answers = self.follow(node)
+        plans = self.planner is not None and node is self.root
+        needs_tool = generator.tool is not None if plans else generator.needs_tool(answers)
+        if needs_tool and self.ledger.left("tool_calls", "tool") < 1:
+            return "tool_calls"
+        return "tokens" if plans and self.ledger.left("tokens", "planner") <= self.plan_tokens else ""
 
     def record(self, kind: str, node: TreeNode, **data: Any) -> Event:
         """An event that costs nothing."""
@@ -62,39 +95,21 @@ class Expansion:
 
     def expand(self, node: TreeNode, k: int, role: str = "", again: bool = False) -> Events:
         """Add up to `k` children to `node`, yielding events. `role`: who pays; `again`: pay for a known page too."""
-        answers = self.answers(node)
         node.expansions += 1
-        if again or self.generator.needs_tool(answers):
-            event = self.trace.record("read", node.id, self.ledger, lambda: self._read(answers, role or "tool", again))
-            yield event
-            if "why" in event.data:
-                yield self.fail(node, event.data["why"])
-                return
-            self.generator.pages[event.data["query"]] = event.data["page"]
-        prompt = self.generator.prompt(answers, self.ledger)
-        steps: list[Step] = []
-        event = self.trace.record(
-            "expanded",
-            node.id,
-            self.ledger,
-            lambda: self._draw(answers, prompt, k, role or "generator", steps),
-        )
-        yield event
-        if "why" in event.data:
-            yield self.fail(node, event.data["why"])
-            return
-        steps = steps or self._replay(answers, prompt, event)
-        counts: Counter[str] = Counter()
-        fresh: list[Step] = []
+        steps: list[Any] = []  # `Step`, or `DrawnPlan` at the root if there is a planner
+        if self.planner is not None and node is self.root:
+            yield from self._plan(node, self.planner, steps)
+        else:
+            yield from self._step(node, k, role, again, steps)
+        counts = Counter(normalize(step.text) for step in steps if self.unique and not step.fault())
+        for child in node.children:
+            child.copies += counts[normalize(child.text)]
+        fresh: list[Any] = []
         for step in steps:
-            why = self._worthless(node, step, fresh)
-            counts[normalize(step.text)] += self.unique and why in ("", "duplicate")
-            if why:
+            if why := self._worthless(node, step, fresh):
                 yield self.record("pruned", node, text=step.text, why=why)
             else:
                 fresh.append(step)
-        for child in node.children if self.unique else ():
-            child.copies += counts[normalize(child.text)]
         if fresh:
             event = self.trace.record("scored", node.id, self.ledger, lambda: self._judge(fresh))
             yield event
@@ -104,52 +119,84 @@ class Expansion:
             for step, residual in zip(fresh, event.data["residuals"], strict=True):
                 yield from self._add(node, step, residual, counts[normalize(step.text)] or 1)
 
-    def _read(self, answers: Sequence[str], role: str, again: bool) -> dict[str, Any]:
-        query = self.generator.fill(answers)[1]
+    def _plan(self, node: TreeNode, planner: Planner, plans: list[DrawnPlan]) -> Events:
+        """Draw plans into `plans`."""
+        prompt = planner.prompt(self.generator.plan[0], self.ledger.budget)
+        event = self.trace.record("planned", node.id, self.ledger, lambda: self._draw_plans(planner, prompt))
+        yield event
+        if "why" in event.data:
+            yield self.fail(node, event.data["why"])
+            return
+        read = max((row["prompt_tokens"] for row in event.charges), default=0) if self.ledger.charge_prompt else 0
+        for text, tokens, logprobs, finished in event.data["plans"]:
+            plans.append(DrawnPlan.read(Sample(text, tokens, tuple(logprobs), finished), self.max_depth))
+            self.plan_tokens = max(self.plan_tokens, bool(finished) * (tokens + read))
+        self.generator.draws[prompt] += len(plans)
+
+    def _draw_plans(self, planner: Planner, prompt: str) -> dict[str, Any]:
+        k = planner.candidates if self.unique else 1  # a chain follows one plan
         try:
-            return {"query": query, "page": self.generator.read(answers, self.ledger, role, again)}
+            samples = planner.draw(prompt, k, self.generator.draws[prompt], self.generator.seed, self.ledger)
+        except BudgetExceeded as error:
+            return {"why": error.resource}
+        return {"plans": [as_row(sample) for sample in samples]}
+
+    def _step(self, node: TreeNode, k: int, role: str, again: bool, steps: list[Step]) -> Events:
+        """Read the next page and draw up to `k` steps into `steps`."""
+        generator, answers = self.follow(node)
+        if again or generator.needs_tool(answers):
+            event = self.trace.record(
+                "read", node.id, self.ledger, lambda: self._read(generator, answers, role or "tool", again)
+            )
+            yield event
+            if "why" in event.data:
+                yield self.fail(node, event.data["why"])
+                return
+            generator.pages[event.data["query"]] = event.data["page"]
+        prompt = generator.prompt(answers, self.ledger)
+        event = self.trace.record(
+            "expanded",
+            node.id,
+            self.ledger,
+            lambda: self._draw(generator, answers, prompt, k, role or "generator", steps),
+        )
+        yield event
+        if "why" in event.data:
+            yield self.fail(node, event.data["why"])
+        elif not steps:  # recorded earlier: made again from the event, without hidden states
+            generator.draws[prompt] += len(event.data["steps"])
+            for text, tokens, logprobs, finished in event.data["steps"]:
+                steps.append(generator.step(answers, prompt, Sample(text, tokens, tuple(logprobs), finished)))
+
+    def _read(self, generator: Generator, answers: Sequence[str], role: str, again: bool) -> dict[str, Any]:
+        query = generator.fill(answers)[1]
+        try:
+            return {"query": query, "page": generator.read(answers, self.ledger, role, again)}
         except BudgetExceeded as error:
             return {"query": query, "why": error.resource}
         except Exception as error:  # whatever the user's tool raises: the step is lost, not the search
             return {"query": query, "why": f"tool: {type(error).__name__}: {clean(error, 200)}"}
 
-    def _draw(self, answers: Sequence[str], prompt: str, k: int, role: str, steps: list[Step]) -> dict[str, Any]:
+    def _draw(
+        self, generator: Generator, answers: Sequence[str], prompt: str, k: int, role: str, steps: list[Step]
+    ) -> dict[str, Any]:
         try:
-            steps += self.generator.propose(answers, prompt, k, self.ledger, role, self.judge_tokens)
+            steps += generator.propose(answers, prompt, k, self.ledger, role, self.judge_tokens)
         except BudgetExceeded as error:
             return {"why": error.resource}
-        samples = [step.sample for step in steps]
-        return {
-            "question": self.generator.fill(answers)[0],
-            "steps": [[sample.text, sample.tokens, list(sample.logprobs), sample.finished] for sample in samples],
-        }
+        return {"question": generator.fill(answers)[0], "steps": [as_row(step.sample) for step in steps]}
 
-    def _replay(self, answers: Sequence[str], prompt: str, event: Event) -> list[Step]:
-        """The recorded steps, made again from the event (without hidden states)."""
-        self.generator.draws[prompt] += len(event.data["steps"])
-        return [
-            self.generator.step(answers, prompt, Sample(text, tokens, tuple(logprobs), finished))
-            for text, tokens, logprobs, finished in event.data["steps"]
-        ]
-
-    def _worthless(self, node: TreeNode, step: Step, siblings: Sequence[Step]) -> str:
+    def _worthless(self, node: TreeNode, step: Step | DrawnPlan, siblings: Sequence[Step | DrawnPlan]) -> str:
         """Why a step adds nothing, or ""."""
-        text = normalize(step.text)
-        if not step.sample.finished:
-            return "unfinished"
-        if not text:
-            return "empty"
-        if text in {normalize(known) for known in (*step.answers, step.query)}:
-            return "repeat"
-        if self.unique and text in {normalize(other.text) for other in siblings} | {
-            normalize(child.text) for child in node.children
-        }:
-            return "duplicate"
-        return ""
+        others = {normalize(other.text) for other in (*siblings, *node.children)} if self.unique else set()
+        return step.fault() or ("duplicate" if normalize(step.text) in others else "")
 
-    def _judge(self, steps: Sequence[Step]) -> dict[str, Any]:
+    def _judge(self, steps: Sequence[Any]) -> dict[str, Any]:
         try:
-            returned = self.critic(steps, self.ledger)
+            if self.planner is not None and isinstance(steps[0], DrawnPlan):
+                returned: Any = self.planner.judge(steps, self.ledger)
+            else:
+                returned = self.critic(steps, self.ledger)
         except BudgetExceeded as error:
             return {"why": error.resource}
         try:
@@ -161,7 +208,7 @@ class Expansion:
         # JSON has no NaN: a residual that is no number is kept as null
         return {"residuals": [x if math.isfinite(x) else None for x in residuals]}
 
-    def _add(self, node: TreeNode, step: Step, residual: float | None, copies: int) -> Events:
+    def _add(self, node: TreeNode, step: Step | DrawnPlan, residual: float | None, copies: int) -> Events:
         if residual is None or not -1.0 <= residual <= 1.0:
             yield self.record("pruned", node, text=step.text, why=f"critic returned {residual}, not in [-1, 1]")
             return
@@ -178,7 +225,13 @@ class Expansion:
             state=step,
         )
         self.nodes.append(child)
-        data = {"parent": node.id, "text": child.text, "residual": residual, "value": child.value}
+        data: dict[str, Any] = {"parent": node.id, "text": child.text, "residual": residual, "value": child.value}
+        data |= {"plan": list(step.steps)} if isinstance(step, DrawnPlan) else {}
         yield self.record("added", child, **data, terminal=child.terminal)
         if child.terminal:
             yield self.record("answered", child, answer=child.text, value=child.value)
+
+
+def as_row(sample: Sample) -> list[Any]:
+    """A sample in an event."""
+    return [sample.text, sample.tokens, list(sample.logprobs), sample.finished]

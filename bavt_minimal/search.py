@@ -14,6 +14,7 @@ from .budget import Budget
 from .checks import check_choice, check_count, check_range
 from .critic import Critic, LogProbCritic
 from .expansion import Expansion
+from .planner import Planner
 from .searcher import ANSWER_RULES, Searcher
 from .selection import BudgetAware, Selection, sample_index
 from .steps import LanguageModel, Plan, Tool
@@ -27,7 +28,8 @@ class BudgetAwareValueTreeSearch(Searcher):
     `model` is any `LanguageModel`, `critic` a critic (default: log-probability), `budget` a `Budget` or an int of
     tokens, `tool` any function from a query to a text. Further keywords go to `Generator`: seed, temperature, top_k,
     max_new_tokens, examples, budget_hint. Guide: num_candidates 2-5, max_depth 5-15.
-    `stop_value`: an answer of this value ends the search (no other can be better than 1).
+    `stop_value`: an answer of this value ends the search (no other can be better than 1). `planner`: draws the plans
+    when none is given; `max_depth` counts the steps below a plan, not the plan itself.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class BudgetAwareValueTreeSearch(Searcher):
         max_widen: int = 8,
         max_expansions: int = 2000,
         charge_prompt: bool = False,
+        planner: Planner | None = None,
         **options: Any,
     ):
-        super().__init__(model, critic or LogProbCritic(), budget, tool, charge_prompt, options)
+        super().__init__(model, critic or LogProbCritic(), budget, tool, charge_prompt, options, planner)
         self.num_candidates = check_count("num_candidates", num_candidates, least=1)
         self.max_widen = check_count("max_widen", max_widen, least=1)
         self.max_expansions = check_count("max_expansions", max_expansions)
@@ -88,15 +91,14 @@ class BudgetAwareValueTreeSearch(Searcher):
         if tree.ledger.left("tokens", "generator") < 1 + tree.judge_tokens:
             return [], "tokens"
         nodes = [node for node in tree.nodes if tree.is_open(node) and node.expansions < self.max_widen]
-        shallow = [node for node in nodes if node.depth < max_depth]
+        shallow = [node for node in nodes if tree.depth(node) < max_depth]
         if not shallow:
             short = {"tokens", "tool_calls"}.intersection(tree.closed.values())
             return [], "depth" if nodes else min(short, default="exhausted")
         if sum(node.expansions for node in tree.nodes) >= self.max_expansions:
             return [], "exhausted"
-        if tree.ledger.left("tool_calls", "tool") < 1:
-            shallow = [node for node in shallow if not tree.generator.needs_tool(tree.answers(node))]
-        return shallow, "" if shallow else "tool_calls"
+        payable = [node for node in shallow if not tree.short_of(node)]
+        return payable, "" if payable else tree.short_of(shallow[-1])
 
     def _select(self, tree: Expansion, frontier: Sequence[TreeNode]) -> tuple[TreeNode, float]:
         """Draw a node. The draw depends on the seed and its number only, so that a search can be resumed."""
@@ -107,12 +109,15 @@ class BudgetAwareValueTreeSearch(Searcher):
         return frontier[index], float(probabilities[index])
 
     def _backstop(self, tree: Expansion, max_depth: int) -> Events:
-        """Force an answer: follow the plan from the furthest node, the best of these, with all that is left."""
+        """Force an answer: follow the plan from the furthest node, the best of these, with all that is left.
+
+        If there is none the planner has failed: the question is asked as its own single step.
+        """
         tree.ledger.release_backstop()
-        tree.unique = False
+        tree.unique, tree.planner = False, None
         tree.closed.clear()  # what was too dear for the search may be paid for by the share set aside
-        for _ in range(self.max_widen * len(tree.generator.plan)):
-            nodes = [node for node in tree.nodes if tree.is_open(node) and node.depth < max_depth]
+        for _ in range(self.max_widen * max(len(tree.follow(node)[0].plan) for node in tree.nodes)):
+            nodes = [node for node in tree.nodes if tree.is_open(node) and tree.depth(node) < max_depth]
             if not nodes or any(node.terminal for node in tree.nodes):
                 return
             yield from tree.expand(max(nodes, key=lambda node: (node.depth, node.value)), 1, role="backstop")

@@ -12,6 +12,7 @@ from .budget import Budget, Ledger
 from .checks import check_choice, check_count
 from .critic import Critic
 from .expansion import Expansion
+from .planner import Planner
 from .steps import Generator, LanguageModel, Plan, Tool, check_plan, normalize
 from .trace import Event, Events, Trace
 from .tree import TreeNode
@@ -31,6 +32,7 @@ class SearchResult:
     root: TreeNode
     ledger: Ledger
     trace: Trace
+    plan: tuple[str, ...] = ()  # the plan behind the answer, given or drawn; () if there was none
 
 
 def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
@@ -44,12 +46,20 @@ def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
 
 
 def describe(part: object) -> str:
-    """A rule or critic in a trace's header: the same text in another process."""
+    """A rule, critic or model in a trace's header: the same text in another process."""
     if is_dataclass(part) and not isinstance(part, type):
         settings = [f"{field.name}={describe(getattr(part, field.name))}" for field in fields(part) if field.repr]
         return f"{type(part).__qualname__}({', '.join(settings)})"
     text = repr(part)
-    return text if " at 0x" not in text else str(getattr(part, "__qualname__", type(part).__qualname__))
+    if " at 0x" not in text:
+        return text
+    adapter = getattr(part, "adapter", "")  # a model in another role is another judge
+    return str(getattr(part, "__qualname__", type(part).__qualname__)) + (f"+{adapter}" if adapter else "")
+
+
+def digest(text: str) -> str:
+    """A long text in a trace's header."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Searcher:
@@ -69,12 +79,16 @@ class Searcher:
         tool: Tool | None,
         charge_prompt: bool,
         options: dict[str, Any],
+        planner: Planner | None = None,
     ):
         self.budget = Budget() if budget is None else Budget.of(budget)
         if not callable(critic):
             raise TypeError(f"critic must be callable, got {critic!r}")
-        self.critic, self.charge_prompt = critic, charge_prompt
-        self.generator = Generator(model, tool, **options)
+        if planner is not None and not isinstance(planner, Planner):
+            raise TypeError(f"planner must be a Planner, got {planner!r}")
+        self.critic, self.charge_prompt, self.planner = critic, charge_prompt, planner
+        # A critic that reads hidden states wants them with the samples: read again, each would cost a forward pass.
+        self.generator = Generator(model, tool, **{"layers": getattr(critic, "layers", ()), **options})
         self.answer_rule, self.v0, self.v_min = "best", 0.5, 0.05
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
@@ -89,8 +103,9 @@ class Searcher:
         resume: Trace | None = None,
         listeners: Sequence[Callable[[Event], object]] = (),
     ) -> SearchResult:
-        """Run to the end, telling every listener each event. Without `plan` the question is its own single step.
+        """Run to the end, telling every listener each event.
 
+        Without `plan` the planner draws its own; without a planner the question is its own single step.
         `resume` is the trace of a search that was cut off: it is replayed, then the search goes on.
         """
         if callable(listeners) or not all(map(callable, listeners)):
@@ -110,24 +125,33 @@ class Searcher:
     ) -> Expansion:
         """A root that states the plan, the tool calls it needs and the budget (paper, "planning"), and its trace."""
         steps = check_plan(question, plan)
+        planner = self.planner if plan is None else None
         generator = self.generator.start(steps)
-        header: dict[str, Any] = {"method": type(self).__name__, "question": question, "plan": list(steps)}
+        header: dict[str, Any] = {"method": type(self).__name__, "question": question}
+        header["plan"] = [] if planner else list(steps)
         header |= {"model": generator.model.name, "max_depth": check_count("max_depth", max_depth, least=1)}
         header |= {"tokens": self.budget.tokens, "tool_calls": self.budget.tool_calls}
         for name, value in vars(self).items():
-            if name not in ("budget", "generator", "result", "trace"):
+            if name not in ("budget", "generator", "planner", "result", "trace"):
                 header[name] = value if isinstance(value, (int, float, str)) else describe(value)
         for name in ("seed", "temperature", "top_k", "max_new_tokens", "budget_hint"):
             header[name] = getattr(generator, name)
-        header["examples"] = hashlib.sha256(generator.examples.encode()).hexdigest()[:16]
+        header["examples"] = digest(generator.examples)
+        if planner is not None:
+            header |= {"planner": describe(planner), "planner_model": planner.model.name}
+            header["planner_adapter"] = getattr(planner.model, "adapter", "")
+            header["planner_examples"] = digest(planner.examples)
         # By name only: a tool may hold a key, or a count that changes.
         header["tool"] = getattr(generator.tool, "__qualname__", type(generator.tool).__qualname__)
         self.trace = Trace(header)
         if resume is not None:
             self.trace.resume(resume)
-        text = "\n".join([f"Plan ({len(steps)} lookups)", *steps, f"{self.budget}"])
+        title = "No plan yet" if planner else f"Plan ({len(steps)} lookups)"
+        root = TreeNode("\n".join([title, *steps, f"{self.budget}"]), value=self.v0)
         ledger = Ledger(self.budget, self.charge_prompt, backstop)
-        return Expansion(generator, self.critic, ledger, self.trace, TreeNode(text, value=self.v0), self.v_min)
+        tree = Expansion(generator, self.critic, ledger, self.trace, root, self.v_min)
+        tree.planner, tree.max_depth, tree.given = planner, max_depth, plan is not None
+        return tree
 
     def fail(self, tree: Expansion, error: BaseException) -> None:
         """Keep what a failed or interrupted search has, its charges too, so that it can be shown and resumed."""
@@ -137,11 +161,14 @@ class Searcher:
     def stop(self, tree: Expansion, reason: str, error: BaseException | None = None) -> Event:
         """Choose the answer and say why the search stopped. Without an answer, the furthest step is the guess."""
         answers = [node for node in tree.nodes if node.terminal]
-        node = (
-            choose_answer(answers, self.answer_rule) if answers else max(tree.nodes, key=lambda n: (n.depth, n.value))
-        )
+        if answers:
+            node = choose_answer(answers, self.answer_rule)
+        else:
+            node = max(tree.nodes, key=lambda n: (tree.depth(n), n.value))
         forced = not answers or any(row.role == "backstop" for row in tree.ledger.rows)
-        answer = node.text if node is not tree.root else ""
-        self.result = SearchResult(answer, node.value, reason, forced, node, tree.root, tree.ledger, tree.trace)
-        data = {"error": f"{type(error).__name__}: {error}"} if error else {}
+        answer, plan = node.text if tree.depth(node) else "", tree.plan(node)
+        self.result = SearchResult(answer, node.value, reason, forced, node, tree.root, tree.ledger, tree.trace, plan)
+        data: dict[str, Any] = {"error": f"{type(error).__name__}: {error}"} if error else {}
+        if "planner" in tree.trace.header:
+            data |= {"planned_lookups": len(plan), "used_lookups": tree.ledger.spent["tool_calls"]}
         return tree.record("stopped", node, answer=answer, value=node.value, reason=reason, forced=forced, **data)

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -112,6 +113,15 @@ class Step:
         known = "".join(f"Known {i}: {answer}\n" for i, answer in enumerate(self.answers, 1))
         return f"{known}Page: {self.page}\nQuestion: {self.question}\nAnswer: {self.text}"
 
+    def fault(self) -> str:
+        """Why this step adds nothing, or ""."""
+        text = normalize(self.text)
+        if not self.sample.finished:
+            return "unfinished"
+        if not text:
+            return "empty"
+        return "repeat" if text in {normalize(known) for known in (*self.answers, self.query)} else ""
+
 
 def clean(text: object, limit: int = PAGE_CHARACTERS) -> str:
     """Text from outside on one line, without control and format characters or the frame's own markers."""
@@ -148,6 +158,37 @@ def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
     return tuple(clean(step, 500) for step in steps)
 
 
+def check_model(name: str, model: object) -> None:
+    """Raise TypeError if `model` cannot be sampled from."""
+    for verb in ("sample", "count_tokens"):
+        if not callable(getattr(model, verb, None)):
+            raise TypeError(f"{name} must be a language model with a method {verb!r}, got {model!r}")
+
+
+def draw(
+    model: LanguageModel, prompt: str, k: int, ledger: Ledger, role: str, cap: int, aside: int = 0, **options: Any
+) -> list[Sample]:
+    """Up to `k` samples of at most `cap` tokens: as many as the budget surely pays for, `role` being charged.
+
+    `aside` tokens a sample stay free for whoever judges it. When less than one full sample is left, one is drawn with
+    what there is. Raises BudgetExceeded if not even one token is left. `options` go to `LanguageModel.sample`.
+    """
+    prompt_tokens = model.count_tokens(prompt)
+    left = ledger.left("tokens", role) - (prompt_tokens if ledger.charge_prompt else 0)
+    cap = int(min(cap, left - aside))
+    if cap < 1:
+        raise BudgetExceeded("tokens", 1 + aside + prompt_tokens * ledger.charge_prompt, max(left, 0))
+    while k * (cap + aside) > left:
+        k -= 1
+    with ledger.reserve(role, tokens=k * cap, prompt_tokens=prompt_tokens) as call:
+        samples = model.sample(prompt, k, max_new_tokens=cap, **options)
+        call.spend(tokens=sum(check_count("Sample.tokens", sample.tokens) for sample in samples))
+    if len(samples) != k:
+        raise ValueError(f"model was asked for {k} samples and returned {len(samples)}")
+    finite = [tuple(float(x) if math.isfinite(x) else LOWEST for x in sample.logprobs) for sample in samples]
+    return [replace(s, tokens=int(s.tokens), logprobs=x) for s, x in zip(samples, finite, strict=True)]
+
+
 @dataclass
 class Generator:
     """Proposes next steps with a model and a tool, through a ledger.
@@ -170,9 +211,7 @@ class Generator:
     draws: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
-        for verb in ("sample", "count_tokens"):
-            if not callable(getattr(self.model, verb, None)):
-                raise TypeError(f"model must be a language model with a method {verb!r}, got {self.model!r}")
+        check_model("model", self.model)
         if self.tool is not None and not callable(self.tool):
             raise TypeError(f"tool must be callable, got {self.tool!r}")
         if not isinstance(self.examples, str):
@@ -186,6 +225,12 @@ class Generator:
         fresh = replace(self)
         fresh.plan = plan
         return fresh
+
+    def follow(self, plan: tuple[str, ...]) -> Generator:
+        """The same generator on another plan: what was read and drawn stays shared."""
+        other = copy(self)
+        other.plan = plan
+        return other
 
     def fill(self, answers: Sequence[str]) -> tuple[str, str]:
         """The next sub-question with its references filled in, and the query for the tool."""
@@ -230,37 +275,17 @@ class Generator:
     ) -> list[Step]:
         """Up to `k` next steps: as many as the budget surely pays for, judging included.
 
-        Each candidate is capped to `max_new_tokens`; when less than one full candidate is left, one is drawn with what
-        there is. Raises BudgetExceeded if not even one token is left.
+        Raises BudgetExceeded if not even one token is left.
         """
-        prompt_tokens = self.model.count_tokens(prompt)
-        left = ledger.left("tokens", role) - (prompt_tokens if ledger.charge_prompt else 0)
-        cap = int(min(self.max_new_tokens, left - judge_tokens))
-        if cap < 1:
-            raise BudgetExceeded("tokens", 1 + judge_tokens + prompt_tokens * ledger.charge_prompt, max(left, 0))
-        while k * (cap + judge_tokens) > left:
-            k -= 1
-        with ledger.reserve(role, tokens=k * cap, prompt_tokens=prompt_tokens) as call:
-            samples = self.model.sample(
-                prompt,
-                k,
-                first=self.draws[prompt],
-                seed=self.seed,
-                max_new_tokens=cap,
-                temperature=self.temperature,
-                top_k=self.top_k,
-                layers=self.layers,
-            )
-            call.spend(tokens=sum(check_count("Sample.tokens", sample.tokens) for sample in samples))
-        if len(samples) != k:
-            raise ValueError(f"model was asked for {k} samples and returned {len(samples)}")
-        self.draws[prompt] += k
+        options: dict[str, Any] = {"first": self.draws[prompt], "seed": self.seed, "temperature": self.temperature}
+        options |= {"top_k": self.top_k, "layers": self.layers}
+        samples = draw(self.model, prompt, k, ledger, role, self.max_new_tokens, judge_tokens, **options)
+        self.draws[prompt] += len(samples)
         return [self.step(answers, prompt, sample) for sample in samples]
 
     def step(self, answers: Sequence[str], prompt: str, sample: Sample) -> Step:
         """Wrap a sample. Its text becomes part of the next prompt, and all of it part of a trace, so it is cleaned."""
         question, query = self.fill(answers)
-        logprobs = tuple(float(x) if math.isfinite(x) else LOWEST for x in sample.logprobs)
-        sample = replace(sample, text=clean(sample.text, 200), tokens=int(sample.tokens), logprobs=logprobs)
+        sample = replace(sample, text=clean(sample.text, 200))
         final = len(answers) + 1 == len(self.plan)
         return Step(question, query, self.pages.get(query, ""), prompt, sample, final, tuple(answers))

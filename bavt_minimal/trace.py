@@ -21,6 +21,7 @@ VERSION = 1
 KINDS = (
     "started",
     "selected",
+    "planned",
     "read",
     "expanded",
     "scored",
@@ -34,6 +35,7 @@ KINDS = (
 TEXTS = {"read": ("query", "page"), "expanded": ("question",), "added": ("text",), "answered": ("answer",)}
 TEXTS |= {"stopped": ("answer", "reason"), "pruned": ("text", "why")}
 NUMBERS = {"added": ("parent", "residual", "value"), "answered": ("value",), "stopped": ("value",)}
+DRAWN = {"expanded": "steps", "planned": "plans"}  # rows of text, tokens, log-probabilities, finished
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,9 @@ def check_event(event: Event) -> None:
         raise TypeError("data and ledger must be objects")
     texts: list[Any] = [data[name] for name in TEXTS.get(event.kind, ()) if "why" not in data]
     numbers: list[Any] = [data[name] for name in NUMBERS.get(event.kind, ())]
-    if event.kind == "expanded" and "why" not in data:
-        for text, tokens, logprobs, _ in data["steps"]:
+    texts += data.get("plan", ()) if event.kind == "added" else ()
+    if event.kind in DRAWN and "why" not in data:
+        for text, tokens, logprobs, _ in data[DRAWN[event.kind]]:
             texts.append(text)
             numbers += [tokens, *logprobs]
     if event.kind == "scored" and "why" not in data:

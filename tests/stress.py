@@ -2,10 +2,10 @@
 
     python tests/stress.py --searches 10000 [--seed 0]
 
-Each search has a random table, plan, budget, rule and critic; tools, critics and models raise, stall, and return
-nothing, too much, hostile text or what is no text. Some searches are killed at a random event and resumed, also from a
-file. A meter inside the model and the tool counts what is really used. The last line is the verdict; exit code 1 if a
-search hangs, passes its budget, disagrees with the meter, or ends without an answer or a reason.
+Each search has a random table, plan or planner, budget, rule and critic; tools, critics and models raise, stall, and
+return nothing, too much, hostile text or what is no text. Some searches are killed at a random event and resumed, also
+from a file. A meter inside the model and the tool counts what is really used. The last line is the verdict; exit code 1
+if a search hangs, passes its budget, disagrees with the meter, or ends without an answer or a reason.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bavt_minimal import (
+    PLAN_EXAMPLES,
     Budget,
     BudgetAware,
     BudgetAwareUCB,
@@ -34,10 +35,12 @@ from bavt_minimal import (
     Ledger,
     LogProbCritic,
     ParallelChains,
+    Planner,
     PromptedCritic,
     Sample,
     Step,
     Trace,
+    format_plan,
     greedy,
     uniform,
 )
@@ -224,9 +227,26 @@ class Case:
             }
         else:
             self.options |= {"share_pages": rng.random() < 0.5, "max_chains": rng.choice([20, 1, 5])}
+        self.plans: dict[str, float] = {}  # what a planner may say; {}: the plan is given
+        if rng.random() < 0.35:
+            known = [*[format_plan(self.plan)] * 3, format_plan(self.plan[:1]), format_plan(["Where?", "Who is #1?"])]
+            known += [format_plan([*self.plan, *self.plan]), " 2 lookups\n1. Who is #2?", "", "#1", "9 lookups"]
+            known += ["1) Where?\r\n2) Who, #1?", "\n".join("abcdefghijklmnop"), *HOSTILE[:2]]
+            said = rng.sample(known, rng.randint(1, 6))
+            self.plans = {text.replace("\ud800", ""): rng.random() + 0.01 for text in said}
+        self.planner: dict[str, Any] = {
+            "examples": rng.choice(["", PLAN_EXAMPLES]),
+            "candidates": rng.randint(1, 3),
+            "max_plan_tokens": rng.choice([96, 96, 20, 1]),
+            "temperature": rng.choice([0.0, 0.8]),
+            "budget_hint": rng.random() < 0.7,
+            "greedy_first": rng.random() < 0.7,
+        }
 
     def table(self, prompt: str) -> dict[str, float]:
         """What the model may say."""
+        if prompt.endswith("Plan:"):
+            return self.plans
         digest = zlib.crc32(prompt.encode())
         weights = self.few if digest % 2 else self.more
         return weights | ({f"Place {digest % 9973}": self.fresh} if self.fresh else {})
@@ -239,8 +259,9 @@ class Case:
         if not self.tree and self.critic == "default":
             critic = random.Random(self.number).choice([None, LogProbCritic()])
         tool = None if self.tool == "none" else Tool(meter, self.tool, self.number)
+        planner = Planner(model, **self.planner) if self.plans else None
         searcher = BudgetAwareValueTreeSearch if self.tree else ParallelChains
-        return searcher(model, critic, self.budget, tool, **self.options)
+        return searcher(model, critic, self.budget, tool, planner=planner, **self.options)
 
 
 def play(case: Case, folder: Path) -> str:
@@ -261,7 +282,7 @@ def play(case: Case, folder: Path) -> str:
 
         error: Exception | None = None
         try:
-            search.search("What?", case.depth, case.plan, resume, [watch])
+            search.search("What?", case.depth, None if case.plans else case.plan, resume, [watch])
         except Killed:
             kills -= 1
             resume = search.trace

@@ -34,6 +34,8 @@ def test_the_cases_are_worth_running(monkeypatch: Any) -> None:
     def count(case: Any, meter: Any, result: Any) -> str:
         seen.update([result.reason, f"terminal {result.node.terminal}", f"tree {case.tree}", f"retry {case.retry}"])
         seen["killed"] += meter.killed
+        seen["planner"] += "planner" in result.ledger.by_role() and bool(result.plan)
+        seen["no plan"] += "planner" in result.ledger.by_role() and not result.plan and result.answer != ""
         seen["backstop"] += "backstop" in result.ledger.by_role()
         return check(case, meter, result)
 
@@ -41,6 +43,7 @@ def test_the_cases_are_worth_running(monkeypatch: Any) -> None:
     assert stress.run(300, seed=12, quiet=True) == {"ended": 300}
     assert stress.REASONS | {"terminal True", "terminal False", "tree True", "tree False", "backstop"} <= set(seen)
     assert seen["terminal True"] > 30 and seen["error"] > 20 and seen["killed"] > 10
+    assert seen["planner"] > 15 and seen["no plan"] > 5
 
 
 def test_an_unchecked_reserve_is_seen_as_overruns(monkeypatch: Any, capsys: Any) -> None:

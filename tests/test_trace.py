@@ -22,10 +22,12 @@ from bavt_minimal import (
     Event,
     LogProbCritic,
     ParallelChains,
+    Planner,
     PromptedCritic,
     Sample,
     SearchResult,
     Trace,
+    format_plan,
     uniform,
 )
 from bavt_minimal.models.scripted import ScriptedModel
@@ -33,6 +35,19 @@ from bavt_minimal.models.scripted import ScriptedModel
 PLAN = ["Where is it?", "Who runs #1?", "Where was #2 born?"]
 TEXTS = {"Rome": 3, "New York": 2, "Oslo": 1, "": 1, "a very long answer that is never done here": 1, "the rome": 1}
 MODEL = ScriptedModel({}, default=TEXTS)
+PLANNER = Planner(
+    ScriptedModel(
+        {},
+        default={
+            format_plan(PLAN): 3,
+            format_plan(PLAN[:2]): 2,
+            format_plan(["What is #1?"]): 1,
+            "1) Where?\n2) Who is #1?": 1,
+            "Where? \n\n": 1,
+        },
+    ),
+    candidates=2,
+)
 JUDGE = ScriptedModel({}, default={"yes": 2, "no": 1})
 
 
@@ -71,6 +86,12 @@ SEARCHES: dict[str, Callable[[], Any]] = {
         budget=Budget(90, 6), tool=lambda query: f"Page of {query}.", seed=10, share_pages=True, budget_hint=True
     ),
     "rerank": lambda: chains(budget=120, critic=LogProbCritic(), seed=11),
+    "planner": lambda: bavt(budget=Budget(150, 9), tool=lambda query: f"Page of {query}.", seed=13, planner=PLANNER),
+    "planner, charged": lambda: bavt(budget=2500, charge_prompt=True, seed=14, planner=PLANNER),
+    "planner, forced": lambda: bavt(budget=20, seed=15, planner=PLANNER),
+    "chains with a planner": lambda: chains(
+        budget=Budget(150, 9), tool=lambda query: f"Page of {query}.", seed=16, planner=PLANNER
+    ),
     "rerank by prompt": lambda: chains(budget=90, critic=PromptedCritic(JUDGE), seed=12),
 }
 
@@ -94,7 +115,8 @@ def through_json(trace: Trace, path: Path) -> Trace:
 @pytest.mark.parametrize("make", SEARCHES.values(), ids=SEARCHES)
 def test_every_prefix_goes_on_to_the_same_end(make: Callable[[], Any], tmp_path: Path) -> None:
     search = make()
-    result = search.search("Where?", plan=PLAN)
+    plan = None if search.planner else PLAN
+    result = search.search("Where?", plan=plan)
     events = search.trace.events
     assert len(events) > 4
     for cut in range(len(events) + 1):
@@ -104,7 +126,7 @@ def test_every_prefix_goes_on_to_the_same_end(make: Callable[[], Any], tmp_path:
             assert earlier.events == events[:cut]
         again = make()
         heard: list[Event] = []
-        resumed = again.search("Where?", plan=PLAN, resume=earlier, listeners=[heard.append])
+        resumed = again.search("Where?", plan=plan, resume=earlier, listeners=[heard.append])
         assert again.trace.events == events == heard
         assert shown(resumed) == shown(result)
 

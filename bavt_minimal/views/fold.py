@@ -74,6 +74,7 @@ class Node:
     value: float
     residual: float = 0.0
     terminal: bool = False
+    plan: list[str] = field(default_factory=list)  # of a node that is a plan: its sub-questions
     depth: int = 0
     expansions: int = 0
     failures: Counter[str] = field(default_factory=Counter)  # why expansions of it came to nothing
@@ -101,6 +102,7 @@ class Picture:
     pages: dict[str, tuple[str, str]] = field(default_factory=dict)  # sub-question -> query and page
     answer: str = ""
     value: float = 0.0
+    lookups: tuple[int, int] | None = None  # that the answer's plan states, and used in all; None: plan given
     reason: str = ""  # "" while the search runs
     forced: bool = False
     error: str = ""
@@ -111,7 +113,8 @@ class Picture:
     def add(self, event: Event) -> None:
         """Take in one event. Raises ValueError if it is damaged."""
         try:
-            self.fails = event.kind == "pruned" and self.kind in ("read", "expanded", "scored") and self.failed != ""
+            after = ("planned", "read", "expanded", "scored")
+            self.fails = event.kind == "pruned" and self.kind in after and self.failed != ""
             getattr(self, f"_{event.kind}")(event.node, event.data)
             for row in event.charges:
                 used = {name: row[name] for name in ("tokens", "tool_calls", "prompt_tokens")}
@@ -145,6 +148,12 @@ class Picture:
             ids.append(parent)
         return ids[::-1]
 
+    def position(self, node: int) -> tuple[list[str], list[str]]:
+        """The plan that a node follows, [] if it has none, and the answers to its first sub-questions."""
+        path = [self.nodes[id] for id in self.path(node)[1:]]
+        planned = bool(path and path[0].plan)
+        return path[0].plan if planned else self.plan, [each.text for each in path[planned:]]
+
     @property
     def best_path(self) -> list[int]:
         """Ids from the root to the answer, or to the best step so far."""
@@ -167,12 +176,18 @@ class Picture:
                 _number(data[resource])
 
     def _selected(self, node: int, data: dict[str, Any]) -> None:
-        answers = [self.nodes[step].text for step in self.path(node)[1:]]
-        asked = self.plan[len(answers)] if len(answers) < len(self.plan) else ""
+        plan, answers = self.position(node)
+        asked = plan[len(answers)] if len(answers) < len(plan) else "" if plan else self.question
         known = {str(number): answer for number, answer in enumerate(answers, 1)}
         self.asked = re.sub(r"#(\d+)", lambda match: known.get(match[1], match[0]), asked)
         self.query, self.page = self.pages.get(self.asked, ("", ""))
         self.drawn = []
+
+    def _planned(self, node: int, data: dict[str, Any]) -> None:
+        self._selected(node, data)
+        self.nodes[node].expansions += 1
+        if not self._failed(node, data):
+            self.drawn = [plain(text, 500) for text, _, _, _ in data["plans"]]
 
     def _read(self, node: int, data: dict[str, Any]) -> None:
         self._selected(node, data)  # chains and the backstop read without a selection
@@ -202,9 +217,9 @@ class Picture:
             raise ValueError(f"node {node!r} is not a new number")
         parent.children.append(node)
         residual, value = _number(data["residual"]), _number(data["value"])
-        child = Node(
-            node, parent.id, plain(data["text"], 200), value, residual, bool(data["terminal"]), parent.depth + 1
-        )
+        plan = [plain(step, 500) for step in data.get("plan", ())]
+        text = f"Plan: {plain(data['text'], 500)}" if plan else plain(data["text"], 200)
+        child = Node(node, parent.id, text, value, residual, bool(data["terminal"]), plan, parent.depth + 1)
         self.nodes[node] = child
         best = self.nodes[self.best]
         # An answer is better than a step on the way to one.
@@ -223,6 +238,8 @@ class Picture:
     def _stopped(self, node: int, data: dict[str, Any]) -> None:
         self.best = self.nodes[node].id
         self.answer, self.value, self.forced = plain(data["answer"], 200), _number(data["value"]), bool(data["forced"])
+        if "planned_lookups" in data:
+            self.lookups = int(_number(data["planned_lookups"])), int(_number(data["used_lookups"]))
         self.reason, self.error = plain(data["reason"], 50), plain(data.get("error", ""), 500)
 
 

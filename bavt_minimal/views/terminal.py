@@ -15,7 +15,17 @@ from rich.text import Text
 
 from ..trace import Event
 from .fold import Node, Picture, columns, cut, wrap
-from .text import answer_line, budget_line, dropped_text, event_lines, failure_text, reason_line, role_lines, summary
+from .text import (
+    answer_line,
+    budget_line,
+    dropped_text,
+    event_lines,
+    failure_text,
+    lookups_line,
+    reason_line,
+    role_lines,
+    summary,
+)
 
 # Okabe-Ito colors that read on dark and on light; each stands beside a number, a sign or a word.
 BLUE, GREEN, ORANGE = "#56B4E9", "#009E73", "#E69F00"
@@ -103,6 +113,7 @@ class Drawing:
         lines += self.labeled("Stopped", reason_line(picture)) + self.labeled("Spent", budget_line(picture))
         for role in role_lines(picture):
             lines += self.labeled("", role, style="dim")
+        lines += self.labeled("Lookups", lookups_line(picture)) if picture.lookups else []
         lines += [] if seconds is None else self.labeled("Seconds", f"{seconds:.1f}")
         return lines + (self.labeled("Gold", gold) if gold else [])
 
@@ -114,27 +125,30 @@ class Drawing:
         ]
 
     def plan(self, most: int = 1000) -> list[Text]:
-        """The sub-questions; ">" marks the one in hand."""
+        """The sub-questions of the plan in hand, in the end of the answer's plan; ">" marks the one in hand."""
         picture = self.picture
-        now = -1 if picture.reason or not picture.events else picture.nodes[picture.current].depth
-        if picture.kind in ("added", "answered"):
+        plan, answers = picture.position(picture.best if picture.reason else picture.current)
+        now = -1 if picture.reason or not picture.events else len(answers)
+        if answers and picture.kind in ("added", "answered"):
             now -= 1  # these events are about the new step
         lines = []
-        for row, step in enumerate(picture.plan[:most]):
+        for row, step in enumerate(plan[:most]):
             mark = "> " if row == now else "  "
             line = cut(f"{mark}{row + 1}. {step}", self.width - LABEL)
             lines.append(Text.assemble((f"{'Plan' * (row == 0):<{LABEL}}", "dim"), (line, "" if row == now else "dim")))
-        if len(picture.plan) > most:
-            lines.append(Text(f"{'':{LABEL}}  and {len(picture.plan) - most} more", "dim"))
+        if len(plan) > most:
+            lines.append(Text(f"{'':{LABEL}}  and {len(plan) - most} more", "dim"))
         return lines
 
     def now(self) -> list[Text]:
         """The sub-question in hand, the page being read, the candidates drawn: always four lines."""
         picture = self.picture
-        page = f"{picture.query}: {picture.page}" if picture.page else "looking it up ..."
+        planning = not picture.position(picture.current)[0] and picture.events
+        waiting = "making one ..." if planning else "looking it up ..."
+        page = f"{picture.query}: {picture.page}" if picture.page else waiting
         drawn = " | ".join(text or "(nothing)" for text in picture.drawn) or "drawing ..."
         lines = [*self.labeled("Asking", picture.asked or "...", most=1)]
-        lines += self.labeled("Page", page, most=2, style="dim")
+        lines += self.labeled("Plan" if planning else "Page", page, most=2, style="dim")
         return [*lines, *[Text()] * (3 - len(lines)), *self.labeled("Drawn", drawn, most=1)]
 
     def tree(self, most: int = 10**9, dropped: bool = False) -> list[Text]:

@@ -44,7 +44,17 @@ def answer_line(picture: Picture) -> str:
     how = "; forced when the budget ran out" if picture.forced else ""
     if not picture.nodes[picture.best].terminal:
         how = "; a guess: the furthest step, with the plan not done"
+    elif not picture.position(picture.best)[0]:
+        how += "; asked without a plan"
     return f"{picture.answer}  (value {picture.value:.2f}{how})"
+
+
+def lookups_line(picture: Picture) -> str:
+    """How many lookups the answer's own plan needs, beside those of the whole search; "" if the plan was given."""
+    if picture.lookups is None:
+        return ""
+    planned, used = picture.lookups
+    return f"{f'{planned} in the plan' if planned else 'no plan'}, {used} used by the search"
 
 
 def dropped_text(node: Node) -> str:
@@ -64,6 +74,7 @@ def summary(picture: Picture, seconds: float | None = None, gold: str = "") -> l
     """The end of every text: answer, reason, what was spent by whom, the seconds it took, the right answer."""
     lines = [f"answer:    {answer_line(picture)}", f"stopped:   {reason_line(picture)}"]
     lines += [f"spent:     {budget_line(picture)}", *(f"  {line}" for line in role_lines(picture))]
+    lines += [f"lookups:   {lookups}"] if (lookups := lookups_line(picture)) else []
     lines += [] if seconds is None else [f"seconds:   {seconds:.1f}"]
     return lines + ([f"gold:      {gold}"] if gold else [])
 
@@ -95,6 +106,7 @@ def opening(picture: Picture) -> list[str]:
     lines = [f"question:  {picture.question}"]
     lines += [f"  step {number}:  {step}" for number, step in enumerate(picture.plan, 1)]
     names = {"method": "method", "model": "model", "selection": "selection", "critic": "critic", "seed": "seed"}
+    names |= {"planner": "planner"}
     known = [f"{name} {plain(picture.header[key], 120)}" for key, name in names.items() if key in picture.header]
     return [*lines, f"settings:  {', '.join(known)}"] if known else lines
 
@@ -111,7 +123,7 @@ def _notes(node: Node) -> str:
 def event_lines(event: Event, picture: Picture) -> list[str]:
     """What one event says, for a log. `picture` has taken the event in."""
     node, data = picture.nodes[event.node], event.data
-    at = "the question" if event.node == 0 else f"step {event.node}"
+    at = "the question" if event.node == 0 else f"{'plan' if node.plan else 'step'} {event.node}"
     match event.kind:
         case "started":
             return [*opening(picture), f"budget:    {_budget(picture)}"]
@@ -120,6 +132,8 @@ def event_lines(event: Event, picture: Picture) -> list[str]:
                 f"select:    {at} with probability {data['chance']:.2f}, "
                 f"1 of {data['frontier']} open; r = {data['ratio']:.2f} of the budget is left"
             ]
+        case "planned" if "why" not in data:
+            return [f"  plans:   {' | '.join(picture.drawn)}"]
         case "read" if "why" not in data:
             return [f"  read:    {picture.query} -> {picture.page}"]
         case "expanded" if "why" not in data:
@@ -129,7 +143,7 @@ def event_lines(event: Event, picture: Picture) -> list[str]:
         case "pruned":
             return [f"  drop:    {plain(data['text'], 200)} ({plain(data['why'], 200)})"]
         case "added":
-            return [f"  step {node.id}:  {node.text}  value {node.value:.2f} ({node.residual:+.2f})"]
+            return [f"  {at}:  {node.text.removeprefix('Plan: ')}  value {node.value:.2f} ({node.residual:+.2f})"]
         case "answered":
             return [f"  answer found: {node.text}"]
     return []
