@@ -9,6 +9,7 @@ said the same so far share a node, and no copy of the prompt is made for each ca
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 from collections import OrderedDict
@@ -25,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..checks import check_count
 from ..steps import Sample
+from .adapters import find_adapter, load_adapter, read_card, switch
 from .request import check_sampling, check_text, check_texts, uniforms
 from .weights import MODEL_NAME, WeightsError, fetch_default
 
@@ -56,12 +58,42 @@ class HFModel:
         ends = getattr(model.generation_config, "eos_token_id", None)
         self._ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         start = tokenizer.bos_token_id
-        self._start = [start] if start is not None and tokenizer("a").input_ids[0] == start else []
+        self.start_tokens = [start] if start is not None and tokenizer("a").input_ids[0] == start else []
         self._known: OrderedDict[Tokens, list[tuple[torch.Tensor, torch.Tensor]]] = OrderedDict()
         self._last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.adapter = ""  # the name of the adapter that this view of the network switches on
         self.prompt_tokens = self.cached_prompt_tokens = self.fed_tokens = 0
         self._packs = self._can_pack()
         self.fed_tokens = 0
+
+    def with_adapter(self, source: str | os.PathLike[str]) -> HFModel:
+        """The same network in another role: a LoRA adapter is switched on for this view's calls only.
+
+        `source`: "critic" or "planner" (shipped), or a folder that `bavt train` wrote. The view has a prefix cache and
+        counters of its own. Raises FileNotFoundError for a folder without an adapter, `WeightsError` for weights that
+        are damaged or not those of the card, ValueError for another base model or shapes that do not fit.
+        """
+        folder = find_adapter(source)
+        card = read_card(folder, self.name)
+        name = str(card["sha256"])[:16]  # two folders of one name do not clash, and equal weights are loaded once
+        if name not in getattr(self.model, "peft_config", {}):
+            try:
+                rank = check_count("rank", card["recipe"]["rank"], least=1)
+            except (KeyError, TypeError, ValueError) as error:
+                raise WeightsError(f"adapter {folder}: card.json is damaged ({error}); train it again") from error
+            load_adapter(self.model, name, folder, rank)
+        return self.view(name)
+
+    def view(self, adapter: str) -> HFModel:
+        """The same network with a loaded adapter switched on, or with none (""), and a cache of its own."""
+        view = copy.copy(self)
+        view.adapter, view._known = adapter, OrderedDict()
+        view.prompt_tokens = view.cached_prompt_tokens = view.fed_tokens = 0
+        return view
+
+    def switch(self) -> None:
+        """Make the network play this view's role; `sample`, `score` and `encode` do so themselves."""
+        switch(self.model, self.adapter)
 
     # The verbs
 
@@ -108,7 +140,7 @@ class HFModel:
         Natural logarithm, plain softmax. Prompt and continuation are split into tokens apart.
         """
         check_text("prompt", prompt)
-        texts = [tuple(self._ids(text)) for text in check_texts("continuations", continuations)]
+        texts = [tuple(self.tokens(text)) for text in check_texts("continuations", continuations)]
         ids = self._prompt_ids(prompt, max(map(len, texts), default=0))
         if not any(texts):
             return [() for _ in texts]
@@ -133,7 +165,7 @@ class HFModel:
         """Return for each text a dict layer -> hidden states (T, H), float32, T its tokens."""
         chosen, found = self._check_layers(layers), []
         for text in check_texts("texts", texts):
-            ids = self._start + self._ids(text)
+            ids = self.start_tokens + self.tokens(text)
             if not ids or not chosen:
                 found.append({n: np.zeros((len(ids), self.hidden_size), np.float32) for n in chosen})
                 continue
@@ -144,7 +176,7 @@ class HFModel:
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of `text`, without special tokens added at its start."""
-        return len(self._ids(check_text("text", text)))
+        return len(self.tokens(check_text("text", text)))
 
     # Decoding
 
@@ -198,13 +230,14 @@ class HFModel:
 
     # Tokens and checks
 
-    def _ids(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> list[int]:
+        """Return the token ids of `text`, without special tokens added at its start."""
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
     def _prompt_ids(self, prompt: str, more: int) -> Tokens:
-        ids = self._ids(prompt)
-        if ids[: len(self._start)] != self._start:
-            ids = self._start + ids
+        ids = self.tokens(prompt)
+        if ids[: len(self.start_tokens)] != self.start_tokens:
+            ids = self.start_tokens + ids
         if not ids:
             raise ValueError("prompt is empty: give at least one token of text")
         self._check_length(ids, more)
@@ -228,6 +261,7 @@ class HFModel:
     # The network and its cache
 
     def _forward(self, ids: torch.Tensor, layers: Sequence[int], keep: int = 1, **more: Any) -> Any:
+        self.switch()
         self.fed_tokens += ids.numel()
         if self._last_only:
             more["logits_to_keep"] = keep

@@ -45,6 +45,16 @@ class Relation(NamedTuple):
     nouns: tuple[str, ...]
 
 
+class Reading(NamedTuple):
+    """A question that a page answers, and the right answer."""
+
+    seed: int  # of the world
+    page: str
+    relation: str
+    question: str
+    answer: str
+
+
 def _relation(subject: str, value: str, asks: str, nouns: str) -> Relation:
     return Relation(subject, value, tuple(asks.split("|")), tuple(nouns.split("|")))
 
@@ -165,6 +175,33 @@ EXTRA = {
     "pass": ("river", "mountain"),
     "midway": ("river", "city"),
     "next": ("river", "river"),
+}
+# Questions about some slots of EXTRA. No question of a world asks them: they teach a critic to read, see `readings`.
+EXTRA_ASKS = {
+    slot: tuple(asks.split("|"))
+    for slot, asks in {
+        "born": "In which city was {} born?|Where was {} born?|What is the birthplace of {}?|"
+        "Which city is the birthplace of {}?",
+        "owner": "Which company is the owner of {}?|Which company owns {}?|What company is {} owned by?|"
+        "By which company is {} owned?",
+        "shop": "In which city was the first shop of {}?|Where did {} open its first shop?|"
+        "Which city had the first shop of {}?|Where was the first shop of {}?",
+        "tributary": "Which river joins the {}?|What is the tributary of the {}?|By which river is the {} joined?|"
+        "Which river is the tributary of the {}?",
+        "railway": "To which city does the railway from {} lead?|Where does the railway from {} go?|"
+        "Where does the railway of {} end?|Which city does the railway from {} lead to?",
+        "source": "On which mountain does the {} rise?|What is the source of the {}?|"
+        "From which mountain does the {} come?|Where does the {} rise?",
+        "founder": "Who founded {}?|Who was the founder of {}?|By whom was {} founded?|Who was {} founded by?",
+        "studied": "In which city did {} study?|Where did {} study?|Where was {} a student?|"
+        "In which city was {} a student?",
+        "river": "On which river does {} stand?|Which river is {} on?|What is the river of {}?|"
+        "Which river does {} stand on?",
+        "view": "From which city is {} seen?|From where do people see {}?|Where is {} seen from?|"
+        "From which city do people see {}?",
+        "midway": "Through which city does the {} flow?|Which city does the {} run through?|"
+        "What city lies on the {}?|Which city is on the {}?",
+    }.items()
 }
 GROUPS = {
     "person": (
@@ -306,20 +343,9 @@ def make_world(seed: int, questions: int = 3, wordings: Sequence[int] = WORDINGS
     `wordings` says which of the four wordings of everything are used; names, facts and chains of
     a seed are the same for all. Raises ValueError for a seed of no split or bad counts.
     """
-    split = next((name for name, seeds in SPLITS.items() if seed in seeds), None)
-    if split is None:
-        raise ValueError(f"seed is {seed!r}; the seeds of the splits are {SPLITS}.")
     if not 0 <= questions <= 1000:
         raise ValueError(f"questions is {questions}; it must be 0 to 1000.")
-    if not wordings or not set(wordings) <= set(WORDINGS):
-        raise ValueError(f"wordings is {wordings!r}; choose one or more of {WORDINGS}.")
-    rng = random.Random(seed)
-    titles = _titles(rng, split)
-    facts = _facts(rng, titles)
-    pages = {
-        title: _page(rng, kind, title, facts[title], wordings) for kind, names in titles.items() for title in names
-    }
-    pages = dict(_shuffled(rng, list(pages.items())))
+    rng, split, facts, pages = _make_pages(seed, wordings)
     asked: list[Question] = []
     gold: dict[str, Gold] = {}
     seen: set[tuple[str, ...]] = set()
@@ -341,6 +367,41 @@ def make_world(seed: int, questions: int = 3, wordings: Sequence[int] = WORDINGS
             asked.append(Question(f"{split}-{seed}-{len(asked)}", text, tuple(plan)))
             gold[asked[-1].id] = Gold(path[-1], path, relations)
     return World(pages, tuple(asked)), gold
+
+
+def readings(
+    seed: int, wordings: Sequence[int] = WORDINGS, relations: Sequence[str] = tuple(RELATIONS)
+) -> list[Reading]:
+    """Return every question that one page of the world of `seed` answers, about `relations`, in random order.
+
+    `relations` may hold slots of EXTRA_ASKS too. The pages are those of `make_world(seed, wordings=wordings)`.
+    Raises ValueError as `make_world` does.
+    """
+    rng, _, facts, pages = _make_pages(seed, wordings)
+    asks = {name: row.asks for name, row in RELATIONS.items()} | EXTRA_ASKS
+    return [
+        Reading(seed, pages[title], relation, _pick(rng, asks[relation], wordings).format(title), value)
+        for title in _shuffled(rng, list(pages))
+        for relation, value in facts[title].items()
+        if relation in relations
+    ]
+
+
+def _make_pages(
+    seed: int, wordings: Sequence[int]
+) -> tuple[random.Random, str, dict[str, dict[str, str]], dict[str, str]]:
+    split = next((name for name, seeds in SPLITS.items() if seed in seeds), None)
+    if split is None:
+        raise ValueError(f"seed is {seed!r}; the seeds of the splits are {SPLITS}.")
+    if not wordings or not set(wordings) <= set(WORDINGS):
+        raise ValueError(f"wordings is {wordings!r}; choose one or more of {WORDINGS}.")
+    rng = random.Random(seed)
+    titles = _titles(rng, split)
+    facts = _facts(rng, titles)
+    pages = {
+        title: _page(rng, kind, title, facts[title], wordings) for kind, names in titles.items() for title in names
+    }
+    return rng, split, facts, dict(_shuffled(rng, list(pages.items())))
 
 
 def builtin() -> tuple[World, Question]:

@@ -1,0 +1,1 @@
+"""Ground-truth labels, and the adapters and heads that learn from them."""
