@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bavt_minimal
-from bavt_minimal import Budget, BudgetAwareValueTreeSearch, DualRoleLLMAgent, LogProbCritic, ParallelChains, TreeNode
+from bavt_minimal import (
+    Budget,
+    BudgetAwareValueTreeSearch,
+    ConstantCritic,
+    CriticHead,
+    DualRoleLLMAgent,
+    Ledger,
+    LogProbCritic,
+    ParallelChains,
+    Planner,
+    PromptedCritic,
+    Step,
+    TreeNode,
+    format_plan,
+)
+from bavt_minimal.critics import load_critic, trained_agent
+from bavt_minimal.critics.adapter import AdapterCritic
+from bavt_minimal.critics.mix import MixCritic
+from bavt_minimal.models import adapters
+from bavt_minimal.models.hf import HFModel
 from bavt_minimal.models.scripted import ScriptedModel
 from bavt_minimal.tasks.data import Gold
 
@@ -17,13 +40,30 @@ MODEL = ScriptedModel({"Question: Where is it?\nAnswer:": {"Rome": 0.7, "Oslo": 
 
 
 def test_the_guides_names_are_importable() -> None:
-    for name in ("BudgetAwareUCB", "TreeNode", "BudgetAwareValueTreeSearch", "DualRoleLLMAgent"):
+    names = "BudgetAwareUCB TreeNode BudgetAwareValueTreeSearch DualRoleLLMAgent ResidualValuePredictor CriticHead"
+    for name in names.split():
         assert hasattr(bavt_minimal, name) and name in bavt_minimal.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        bavt_minimal.Nonsense  # noqa: B018
     node = TreeNode("text")
     for name in ("text", "parent", "children", "visit_count", "value_sum", "residual_value"):
         assert hasattr(node, name)
     for name in bavt_minimal.__all__:
         assert getattr(bavt_minimal, name).__doc__, name
+
+
+@pytest.mark.parametrize(
+    ("line", "loaded"),
+    [
+        ("import bavt_minimal", False),
+        ("from bavt_minimal.critics import trained_agent, load_critic", False),
+        ("from bavt_minimal import CriticHead, ResidualValuePredictor", True),
+    ],
+)
+def test_torch_is_imported_by_what_needs_it(line: str, loaded: bool) -> None:
+    code = f"import sys\n{line}\nassert ('torch' in sys.modules) is {loaded}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_reason_with_budget_is_the_search() -> None:
@@ -95,3 +135,114 @@ def test_evaluate(answer: str, gold: str, score: float) -> None:
 def test_evaluate_needs_a_gold_answer(answer: Any, question: Any) -> None:
     with pytest.raises(TypeError, match="evaluate"):
         DualRoleLLMAgent.evaluate(answer, question)
+
+
+# A critic that reads hidden states
+
+
+@dataclass
+class Reader:
+    """Judges by hidden states, and remembers which layers it was given."""
+
+    layers: tuple[int, ...] = (1, 3)
+
+    def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
+        self.seen = {tuple(step.sample.hidden) for step in steps}
+        return [0.1] * len(steps)
+
+
+def test_a_critics_layers_are_drawn_with_the_samples() -> None:
+    for search in (BudgetAwareValueTreeSearch, ParallelChains):
+        reader = Reader()
+        assert search(MODEL, reader, 30).search("Who?", plan=PLAN).answer and reader.seen == {(1, 3)}
+        assert search(MODEL, reader, 30, layers=(2,)).search("Who?", plan=PLAN).answer and reader.seen == {(2,)}
+    assert BudgetAwareValueTreeSearch(MODEL).generator.layers == ()
+
+
+# One model, two roles
+
+
+class Dual(ScriptedModel):
+    """A base model whose adapters are scripts: one plans, one judges."""
+
+    def with_adapter(self, role: str) -> ScriptedModel:
+        plans = {format_plan(PLAN): 1.0}
+        return ScriptedModel({}, default=plans if role == "planner" else {"Rome": 0.9, "Ann": 0.8}, name=role)
+
+
+DUAL: Any = Dual(MODEL.table, MODEL.default)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation that has all the weights."""
+    from bavt_minimal.critics import head
+
+    monkeypatch.setattr(adapters, "SHIPPED", tmp_path)
+    monkeypatch.setattr(head, "SHIPPED", tmp_path)
+    for role in adapters.ROLES:
+        (tmp_path / role).mkdir()
+        for name in (adapters.CONFIG, adapters.WEIGHTS, adapters.CARD):
+            (tmp_path / role / name).touch()
+    digest = CriticHead(DUAL, layers=(2,)).save(tmp_path / "head")["sha256"]
+    (tmp_path / "head" / "mix.json").write_text(f'{{"head": "{digest}", "weights": {{"head": 1, "mean": 1}}}}')
+    return tmp_path
+
+
+def test_a_trained_agent_answers_a_bare_question(shipped: Path) -> None:
+    agent = trained_agent(DUAL, lambda query: f"A page on {query}.", seed=2)
+    result = agent.reason_with_budget("Who runs it?", Budget(80, 9))
+    assert result.plan == tuple(PLAN) and result.answer in ("Ann", "Bob")
+    assert {"planner", "generator", "critic", "tool"} <= set(result.ledger.by_role())
+    header = result.trace.header
+    assert header["planner_model"] == "planner" and header["critic"].startswith("AdapterCritic(")
+    given = agent.reason_with_budget("Who runs it?", Budget(80, 9), plan=["Where is it?"])
+    assert given.plan == ("Where is it?",) and "planner" not in given.ledger.by_role()
+
+
+def test_a_trained_agents_options(shipped: Path) -> None:
+    planner = Planner(MODEL, candidates=2)
+    agent = trained_agent(DUAL, critic="logprob", planner=planner, scale=0.2, num_candidates=2)
+    assert agent.options == {"planner": planner, "num_candidates": 2} and agent.critic == LogProbCritic(0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("adapter", AdapterCritic),
+        ("mix", MixCritic),
+        ("head", CriticHead),
+        ("logprob", LogProbCritic),
+        ("prompted", PromptedCritic),
+        ("constant", ConstantCritic),
+    ],
+)
+def test_load_critic(shipped: Path, name: str, kind: Any) -> None:
+    critic: Any = load_critic(name, DUAL, 0.25)
+    assert isinstance(critic, kind) and getattr(critic, "scale", 0.25) == 0.25
+    assert BudgetAwareValueTreeSearch(DUAL, critic, 60).generator.layers == getattr(critic, "layers", ())
+
+
+def test_load_critic_says_what_is_wrong(shipped: Path) -> None:
+    with pytest.raises(ValueError, match="critic must be one of .*oracle"):
+        load_critic("oracle", DUAL)
+    with pytest.raises(TypeError, match="model must be an HFModel"):
+        load_critic("adapter", MODEL)  # type: ignore[arg-type]
+    (shipped / "critic" / "card.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"adapter 'critic'.*bavt train"):
+        trained_agent(DUAL)
+    (shipped / "head" / "card.json").unlink()
+    with pytest.raises(FileNotFoundError, match="bavt train head"):
+        load_critic("head", DUAL)
+
+
+@pytest.mark.skipif(not all((adapters.SHIPPED / role).is_dir() for role in adapters.ROLES), reason="not trained yet")
+def test_the_real_agent_plans_reads_and_judges(real_model: HFModel) -> None:
+    from bavt_minimal.tasks import Lookup, builtin
+
+    world, question = builtin()
+    agent = trained_agent(real_model, Lookup(world.pages))
+    result = agent.reason_with_budget(question.text, Budget(128, 16))
+    assert result.plan and result.node.terminal and result.answer
+    assert {"planner", "generator", "critic"} <= set(result.ledger.by_role())
+    assert result.ledger.spent["tokens"] <= 128

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bavt_minimal import Budget, BudgetAwareValueTreeSearch, Trace, __version__
+from bavt_minimal import Budget, BudgetAwareValueTreeSearch, Planner, Trace, __version__, format_plan
 from bavt_minimal.cli import ask as ask_module
 from bavt_minimal.cli.ask import ask, prepare
 from bavt_minimal.cli.main import UserError, main, make_parser
-from bavt_minimal.models import ScriptedModel
+from bavt_minimal.models import ScriptedModel, adapters
 from bavt_minimal.models.hf import HFModel
 from bavt_minimal.views import render_svg, render_text
 
@@ -29,10 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
 PAGES = {"X": "The capital of X is Rome.", "Rome": "Ann runs Rome.", "Paris": "Bob runs Paris."}
 ASKED = "Who runs the capital of X?"
+PLAN = ("What is the capital of X?", "Who runs #1?")
+ANOTHER = ("Which city is in X?", "Who runs #1?")
 DATA = {
     "pages": PAGES,
     "questions": [
-        {"question": ASKED, "plan": ["What is the capital of X?", "Who runs #1?"], "answer": "Ann"},
+        {"question": ASKED, "plan": list(PLAN), "answer": "Ann"},
         {"question": "Who runs Paris?", "answer": "Bob"},
     ],
 }
@@ -54,6 +56,7 @@ class Slow(ScriptedModel):
         time.sleep({pause})
         return super().sample(*args, **options)
 
+sys.argv += ["--model", "scripted"]
 cli.run_ask = lambda args: ask(prepare(args), Slow({table!r}), Console())
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -67,11 +70,50 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str, model: Any = None) -> tuple[int, str]:
-    """Exit code and standard output of `bavt ask` with a scripted model."""
+    """Exit code and standard output of `bavt ask` with a scripted model; only a `Dual` is taken for the default one."""
     out = io.StringIO()
-    job = prepare(make_parser().parse_args(["ask", *arguments]))
+    source = [] if isinstance(model, Dual) else ["--model", "scripted"]
+    job = prepare(make_parser().parse_args(["ask", *source, *arguments]))
     code = ask(job, model or ScriptedModel(TABLE), Console(file=out, width=100))
     return code, out.getvalue()
+
+
+def planning(prompt: str) -> dict[str, float]:
+    """A model that reads by the table, makes one of two plans, and answers a critic's question."""
+    if prompt.endswith("Plan:"):
+        return {format_plan(PLAN): 0.6, format_plan(ANOTHER): 0.4}
+    ends = [weights for end, weights in TABLE.items() if prompt.endswith(end)]
+    return ends[0] if ends else {"Rome": 0.6, "Bonn": 0.4} if prompt.endswith("Answer:") else {"yes": 0.7, "no": 0.3}
+
+
+class Dual(ScriptedModel):
+    """The default model, with its adapters."""
+
+    adapter = ""
+
+    def with_adapter(self, role: str) -> "Dual":
+        view = type(self)(planning, name=self.name)
+        view.adapter = f"digest of the {role}"
+        return view
+
+
+@pytest.fixture(params=[True])
+def shipped(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation with adapters, a head and a mix for `Dual`; with the parameter False, one with none of them."""
+    from bavt_minimal.critics import head as heads
+
+    folder = tmp_path / "adapters"
+    for module in (adapters, ask_module, heads):
+        monkeypatch.setattr(module, "SHIPPED", folder)
+    if request.param:
+        for role in adapters.ROLES:
+            (folder / role).mkdir(parents=True)
+            for name in (adapters.CONFIG, adapters.WEIGHTS, adapters.CARD):
+                (folder / role / name).touch()
+        card = heads.CriticHead(Dual(planning), layers=(2,)).save(folder / "head")
+        mix = {"head": card["sha256"], "weights": {"head": 1.0, "mean": 0.5}, "intercept": 0.0, "scale": 0.4}
+        (folder / "head" / "mix.json").write_text(json.dumps(mix))
+    return folder
 
 
 def bavt(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -104,7 +146,7 @@ def test_json_is_one_object_and_agrees_with_the_search(data: Path) -> None:
     said = json.loads(out)
     lookup = prepare(make_parser().parse_args(["ask", "--data", str(data)])).tool
     search = BudgetAwareValueTreeSearch(ScriptedModel(TABLE), budget=Budget(30, 16), tool=lookup, seed=3)
-    result = search.search(ASKED, plan=DATA["questions"][0]["plan"])
+    result = search.search(ASKED, plan=PLAN)
     assert code == 0 and out.count("\n") == 1
     assert (said["answer"], said["reason"], said["forced"]) == (result.answer, result.reason, result.forced)
     assert said["value"] == pytest.approx(result.value, abs=1e-6)
@@ -125,45 +167,51 @@ def test_json_is_one_object_and_agrees_with_the_search(data: Path) -> None:
     ids=" ".join,
 )
 @pytest.mark.parametrize("budget", [(0, 0), (1, 1), (40, 9)])
+@pytest.mark.parametrize("plan", ["given", "own"])
 def test_every_method_keeps_the_budget_and_resumes(
-    data: Path, tmp_path: Path, options: list[str], budget: tuple[int, int]
+    data: Path, tmp_path: Path, plan: str, options: list[str], budget: tuple[int, int]
 ) -> None:
-    def table(prompt: str) -> dict[str, float]:  # the prompted critic asks too
-        ends = [weights for end, weights in TABLE.items() if prompt.endswith(end)]
-        return ends[0] if ends else {"yes": 0.7, "no": 0.3}
-
     tokens, calls = budget
     common = ["--data", str(data), "--json"]
     trace = tmp_path / "t.json"
     arguments = [*common, "--tokens", str(tokens), "--tool-calls", str(calls), *options, "--save", str(trace)]
-    code, out = run(*arguments, model=ScriptedModel(table))
+    code, out = run(*arguments, "--plan", plan, model=ScriptedModel(planning))
     said = json.loads(out)
     assert code == 0
     assert said["spent"]["tokens"] <= tokens and said["spent"]["tool_calls"] <= calls
     whole = Trace.load(trace)
     for cut in (1, len(whole.events) // 2, len(whole.events)):
         Trace(whole.header, whole.events[:cut]).save(trace)
-        again = json.loads(run(*common, "--resume", str(trace), model=ScriptedModel(table))[1])
+        again = json.loads(run(*common, "--resume", str(trace), model=ScriptedModel(planning))[1])
         assert {**again, "seconds": 0} == {**said, "seconds": 0}
         assert Trace.load(trace).events == whole.events
 
 
 def test_a_question_of_the_data_brings_its_plan(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(run(f" {ASKED.upper()}", "--data", str(data), "--json")[1])
-    assert said["plan"] == DATA["questions"][0]["plan"]
+    assert tuple(said["plan"]) == PLAN and said["plan_source"] == "given" and said["planned_lookups"] == 2
     assert capsys.readouterr().err == ""
 
 
-def test_a_free_question_is_one_step_and_says_so(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = ScriptedModel(TABLE, default={"Ann": 1.0})
-    said = json.loads(run("Who is it?", "--data", str(data), "--json", model=model)[1])
-    assert said["plan"] == ["Who is it?"] and said["answer"] == "Ann" and said["gold"] is None
-    assert "comes without a plan" in capsys.readouterr().err
+def test_a_free_question_without_a_planner_is_one_step_and_says_so(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, trace = ScriptedModel(TABLE, default={"Ann": 1.0}), tmp_path / "t.json"
+    common = ["--data", str(data), "--json"]
+    said = json.loads(run("Who is it?", *common, "--plan", "given", "--save", str(trace), model=model)[1])
+    assert said["plan"] == [] and said["plan_source"] == "none" and said["planned_lookups"] == 0
+    assert said["answer"] == "Ann" and said["gold"] is None and said["used_lookups"] == 1
+    assert "comes without a plan: it is asked as one step." in capsys.readouterr().err
+    again = json.loads(run(*common, "--resume", str(trace), model=model)[1])
+    assert {**again, "seconds": 0} == {**said, "seconds": 0}
 
 
-def test_built_in_question(capsys: pytest.CaptureFixture[str]) -> None:
+def test_built_in_question(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = prepare(make_parser().parse_args(["ask"]))
-    assert len(job.question.plan) > 1 and job.gold is not None
+    assert len(job.question.plan) > 1 and job.gold is not None and job.plan == job.question.plan
+    assert job.settings["critic"] == "adapter"
+    job = prepare(make_parser().parse_args(["ask", "--plan", "own"]))
+    assert job.plan is None and job.gold is not None and job.settings["plan"] == "own"
     assert capsys.readouterr().err == ""
     prepare(make_parser().parse_args(["ask", "Where is it?"]))
     assert "built-in encyclopedia" in capsys.readouterr().err
@@ -189,6 +237,121 @@ def test_real_model_from_end_to_end(real_model: HFModel, tmp_path: Path) -> None
     assert code == 0 and re.search(r"^answer:    \S", out, re.MULTILINE)
     assert "\x1b" not in out
     assert render_text(Trace.load(trace)).splitlines()[0] in out
+
+
+# Plans of its own, and the adapters
+
+
+def test_a_free_question_is_planned_by_worked_examples(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ScriptedModel(planning)
+    said = json.loads(run("Who rules X?", "--data", str(data), "--tokens", "200", "--json", model=model)[1])
+    assert capsys.readouterr().err.startswith(
+        "bavt: this question comes without a plan: scripted makes one, shown a few examples. Pages are looked up in "
+    )
+    assert tuple(said["plan"]) in (PLAN, ANOTHER) and said["plan_source"] == "own" and said["answer"]
+    assert said["planned_lookups"] == 2 <= said["used_lookups"] == said["spent"]["tool_calls"]
+    assert said["roles"]["planner"]["tokens"] > 0 and said["settings"]["critic"].startswith("LogProb")
+    assert said["settings"]["planner_adapter"] == ""
+
+
+@pytest.mark.parametrize("asked", [ASKED, "Who rules X?"])
+def test_the_default_model_plans_and_judges_with_its_adapters(
+    data: Path, shipped: Path, asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [asked, "--data", str(data), "--json", "--tokens", "200"]
+    said = json.loads(run(*options, model=Dual(planning))[1])
+    assert said["settings"]["critic"].startswith("AdapterCritic(model=Dual+digest of the critic")
+    assert said["plan_source"] == ("given" if asked == ASKED else "own") and said["answer"]
+    assert ("the planner adapter makes one" in capsys.readouterr().err) == (asked != ASKED)
+    own = json.loads(run(*options, "--plan", "own", model=Dual(planning))[1])
+    assert own["plan_source"] == "own" and own["settings"]["planner_adapter"] == "digest of the planner"
+    assert own["settings"]["planner"] == repr(Planner(Dual(planning)))
+
+
+@pytest.mark.parametrize("critic", ["adapter", "head", "mix"])
+@pytest.mark.parametrize("method", ["bavt", "rerank"])
+def test_trained_critics_judge_and_resume(data: Path, tmp_path: Path, shipped: Path, critic: str, method: str) -> None:
+    trace = tmp_path / "t.json"
+    common = ["--data", str(data), "--json"]
+    options = ["--critic", critic, "--method", method, "--plan", "own", "--tokens", "120"]
+    said = json.loads(run(*common, *options, "--save", str(trace), model=Dual(planning))[1])
+    whole = Trace.load(trace)
+    assert said["answer"] and ("critic" in said["roles"]) == (critic == "adapter")  # the others get states with samples
+    for cut in (1, len(whole.events) // 2, len(whole.events)):
+        Trace(whole.header, whole.events[:cut]).save(trace)
+        again = json.loads(run(*common, "--resume", str(trace), model=Dual(planning))[1])
+        assert again["answer"] == said["answer"] and again["settings"] == said["settings"]
+        if cut in (1, len(whole.events)):
+            assert {**again, "seconds": 0} == {**said, "seconds": 0}
+
+
+def test_resume_with_another_adapter(data: Path, tmp_path: Path, shipped: Path) -> None:
+    class Retrained(Dual):
+        def with_adapter(self, role: str) -> Dual:
+            view = super().with_adapter(role)
+            view.adapter += ", trained again"
+            return view
+
+    trace, common = tmp_path / "t.json", ["--data", str(data)]
+    run(*common, "--plan", "own", "--critic", "constant", "--save", str(trace), model=Dual(planning))
+    with pytest.raises(ValueError, match="the trace was made with planner_adapter='digest of the planner'"):
+        run(*common, "--resume", str(trace), model=Retrained(planning))
+    with pytest.raises(UserError, match="--plan given: the trace was made with own; leave it out or give that"):
+        run(*common, "--resume", str(trace), "--plan", "given", model=Dual(planning))
+    trace.unlink()
+    run(*common, "--save", str(trace), model=Dual(planning))
+    with pytest.raises(ValueError, match="the trace was made with critic='AdapterCritic"):
+        run(*common, "--resume", str(trace), model=Retrained(planning))
+
+
+@pytest.mark.parametrize("shipped", [False], indirect=True)
+@pytest.mark.parametrize(
+    ("option", "role"),
+    [("--critic adapter", "critic"), ("--critic head", "head"), ("--critic mix", "head"), ("--plan own", "planner")],
+)
+def test_missing_weights_name_their_command(
+    shipped: Path, option: str, role: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", *option.split()]) == 1
+    said = capsys.readouterr()
+    start = f"bavt: error: {option}: no {role} weights in this installation "
+    start += f"(to make it: bavt train {role} --out {shipped / role}); "
+    assert said.err.startswith(start) and said.err.count("\n") == 1 and said.out == ""
+
+
+@pytest.mark.parametrize("shipped", [False], indirect=True)
+def test_defaults_do_without_missing_weights(data: Path, shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["--data", str(data), "--json"]
+    said = json.loads(run(ASKED, *common, model=Dual(planning))[1])
+    assert said["settings"]["critic"].startswith("LogProb") and said["plan_source"] == "given"
+    error = capsys.readouterr().err
+    assert "judged by log-probability" in error and "bavt train critic --out" in error and error.count("\n") == 1
+    said = json.loads(run("Who rules X?", *common, model=Dual(planning))[1])
+    assert said["plan_source"] == "none" and said["answer"]
+    error = capsys.readouterr().err
+    assert "asked as one step, as there is no planner adapter here (to make it: bavt train planner --out" in error
+
+
+def test_adapters_need_a_model_that_takes_them(data: Path, shipped: Path) -> None:
+    with pytest.raises(TypeError, match="model must be an HFModel"):
+        run("--data", str(data), "--critic", "adapter")
+
+
+def test_a_planned_search_in_plain_lines(data: Path) -> None:
+    options = ["--data", str(data), "--plan", "own", "--tokens", "120", "--seed", "1"]
+    code, out = run(*options, model=ScriptedModel(planning))
+    assert code == 0
+    assert out.startswith(f"question:  {ASKED}\nsettings:  method BudgetAwareValueTreeSearch, model scripted, ")
+    plan = r"1\. What is the capital of X\? 2\. Who runs #1\?"
+    for line in (
+        rf"  plans:   2 lookups {plan}",
+        rf"  plan 1:  {plan}  value 0\.58 \(\+0\.08\)",
+        r"select:    plan 1 with probability .*",
+        r"  planner:   \d+ tokens, \d+ prompt tokens read",
+        r"lookups:   2 in the plan, \d+ used by the search",
+    ):
+        assert re.search(f"^{line}$", out, re.MULTILINE), line
+    assert "Plan: " not in out and re.search(r"\ngold:      Ann \((right|wrong)\)\n$", out)
 
 
 # Processes
@@ -542,7 +705,7 @@ def test_data_without_questions(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path.write_text(json.dumps({"pages": PAGES}))
     assert main(["ask", "--data", str(path)]) == 1
     assert "it has no questions; give one" in capsys.readouterr().err
-    assert run("Who runs Rome?", "--data", str(path))[0] == 0
+    assert run("Who runs Rome?", "--data", str(path), "--plan", "given")[0] == 0
 
 
 def test_missing_model_folder_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,6 +32,7 @@ KERNEL = {
     "chains",
     "critic",
     "expansion",
+    "planner",
     "search",
     "searcher",
     "selection",
@@ -39,7 +40,7 @@ KERNEL = {
     "trace",
     "tree",
 }
-AROUND = {"__main__", "benchmark", "checks", "cli", "models", "tasks", "training", "views"}
+AROUND = {"__main__", "benchmark", "checks", "cli", "critics", "models", "tasks", "training", "views"}
 # Where an argument of such a name holds what the search itself found, not the gold.
 FOUND = {"evaluate", "Step", "SearchResult", "Generator", "choose_answer"}
 SECRET = {"gold", "answer", "answers", "target", "label", "labels", "solution", "truth", "expected", "correct"}

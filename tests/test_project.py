@@ -22,10 +22,10 @@ PACKAGE = ROOT / "bavt_minimal"
 NAMED = {"budget", "tree", "selection", "steps", "critic", "search", "chains", "agent"}
 # Every file at the top is kernel, so that code moved to a new file there still counts.
 KERNEL = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"})
-AROUND = ("models", "tasks", "views", "cli")
+AROUND = ("models", "tasks", "views", "cli", "critics", "training")
 NOTEBOOK_ONLY = ("IPython", "ipykernel", "ipywidgets", "jupyter", "jupyterlab", "matplotlib")
 # Import names that a declared distribution brings under another name.
-BROUGHT_BY = {"ipython": "ipywidgets", "packaging": "pytest", "nbformat": "nbval"}
+BROUGHT_BY = {"ipython": "ipywidgets", "packaging": "pytest", "nbformat": "nbval", "sklearn": "scikit-learn"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -143,7 +143,7 @@ def test_kernel_stays_small() -> None:
     counts = {name: code_lines((PACKAGE / f"{name}.py").read_text(encoding="utf-8")) for name in KERNEL}
     algorithm = ("budget", "tree", "selection", "critic", "search", "agent")
     assert sum(counts[name] for name in algorithm) < 400, counts
-    assert sum(counts.values()) < 1100, counts  # with prompts, traces and the baselines
+    assert sum(counts.values()) < 1300, counts  # with prompts, plans, traces and the baselines
 
 
 @pytest.mark.parametrize("name", KERNEL)

@@ -11,18 +11,21 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
 
 from ..agent import DualRoleLLMAgent
 from ..budget import Budget
 from ..chains import ParallelChains
-from ..critic import ConstantCritic, Critic, LogProbCritic, PromptedCritic
+from ..critic import ConstantCritic, Critic, LogProbCritic
+from ..critics import agent as trained
+from ..models.adapters import CARD, SHIPPED
+from ..planner import PLAN_EXAMPLES, Planner
 from ..search import BudgetAwareValueTreeSearch
 from ..searcher import Searcher, SearchResult, describe
 from ..selection import BudgetAware, BudgetAwareUCB, Selection, greedy, uniform
-from ..steps import LanguageModel, Tool, clean
+from ..steps import LanguageModel, Tool, check_plan, clean
 from ..tasks.data import Gold, Question, World, load_data
 from ..tasks.encyclopedia import builtin, builtin_gold
 from ..tasks.lookup import Lookup
@@ -31,7 +34,13 @@ from ..views.fold import fold, plain
 from ..views.terminal import LiveView, PlainView
 from .main import DEFAULTS, SELECTIONS, UsageError, UserError, read_trace
 
+if TYPE_CHECKING:
+    from ..models.hf import HFModel
+
 KEEP_AT = ("selected", "read", "stopped")  # chains are not selected, but read
+WEIGHTS = {"adapter": "critic", "mix": "head", "head": "head"}  # critic -> what `bavt train` makes for it
+# How a trace's header begins to describe a critic that was loaded; the rest names its model and weights.
+LOADED = {"AdapterCritic(": "adapter", "MixCritic(": "mix", "CriticHead(": "head", "PromptedCritic(": "prompted"}
 
 
 @dataclass
@@ -41,7 +50,8 @@ class Job:
     question: Question
     gold: Gold | None  # for the line after the search only
     tool: Tool
-    settings: dict[str, Any]  # as DEFAULTS
+    settings: dict[str, Any]  # as DEFAULTS, with "critic" and "plan"
+    default_model: bool = True  # which has the shipped adapters
     json: bool = False
     save: Path | None = None
     earlier: Trace | None = None
@@ -49,23 +59,29 @@ class Job:
 
     def searcher(self, model: LanguageModel) -> Searcher:
         """The search that was asked for."""
-        chosen = self.settings
+        chosen, planner, judge = self.settings, self.planner(model), None
         budget = Budget(chosen["tokens"], chosen["tool_calls"])
+        if chosen["method"] != "parallel":
+            judge = trained.load_critic(chosen["critic"], cast("HFModel", model))
         if chosen["method"] == "bavt":
             selection = make_selection(chosen["selection"], chosen["tokens"])
-            critic = make_critic(chosen["critic"], model)
             return BudgetAwareValueTreeSearch(
-                model, critic, budget, self.tool, selection=selection, seed=chosen["seed"]
+                model, judge, budget, self.tool, selection=selection, seed=chosen["seed"], planner=planner
             )
-        judge = make_critic(chosen["critic"], model) if chosen["method"] == "rerank" else None
-        return ParallelChains(model, judge, budget, self.tool, seed=chosen["seed"])
+        return ParallelChains(model, judge, budget, self.tool, seed=chosen["seed"], planner=planner)
 
+    def planner(self, model: LanguageModel) -> Planner | None:
+        """Who makes the plans: the shipped adapter, or another model by worked examples; None: nobody has to."""
+        if self.settings["plan"] == "given":
+            return None
+        if self.default_model:
+            return trained.load_planner(cast("HFModel", model))
+        return Planner(model, examples=PLAN_EXAMPLES)
 
-def make_critic(name: str, model: LanguageModel | None) -> Critic:
-    """A critic by its name on the command line."""
-    if name == "prompted":
-        return PromptedCritic(model)  # type: ignore[arg-type]  # without a model only to be described
-    return ConstantCritic() if name == "constant" else LogProbCritic()
+    @property
+    def plan(self) -> tuple[str, ...] | None:
+        """The plan to follow; None: one of the search's own, or none at all."""
+        return (self.question.plan or None) if self.settings["plan"] == "given" else None
 
 
 def make_selection(name: str, tokens: int | None) -> Selection:
@@ -93,19 +109,25 @@ def prepare(args: argparse.Namespace) -> Job:
         asked = before
     question, gold, world = choose_question(asked, args.data)
     tool = Lookup(world.pages)
+    default_model = args.model is None
+    notes = [choose_critic(settings, default_model)]
     if earlier is not None:
-        question = replace(question, text=before, plan=tuple(plan))
+        bare = not question.plan and tuple(plan) == check_plan(before, None)
+        question = replace(question, text=before, plan=() if bare else tuple(plan))
         check_pages(earlier, tool, args)
-    elif not question.plan:
+    how = choose_plan(settings, bool(question.plan), default_model, args.model)
+    if earlier is None and not question.plan:
         where = args.data or "the built-in encyclopedia of made-up people and places"
-        note(f"this question comes without a plan: it is asked as one step, and looked up in {where}.")
+        notes.append(f"this question comes without a plan: {how}. Pages are looked up in {where}.")
     target = args.save if args.save is not None else args.resume
-    job = Job(question, gold, tool, settings, args.json, None, earlier)
+    job = Job(question, gold, tool, settings, default_model, args.json, None, earlier)
     if target is not None:
         job.save = check_writable("--save" if args.save is not None else "--resume", target)
     for option in ("data", "model"):
         if (value := getattr(args, option)) is not None:
             job.again += f" --{option} {shlex.quote(value)}"
+    for words in filter(None, notes):  # at the end: an error comes alone
+        note(words)
     return job
 
 
@@ -134,7 +156,7 @@ def choose_settings(args: argparse.Namespace, earlier: Trace | None) -> dict[str
     """The options, else those of the trace to go on with, else the defaults."""
     before: dict[str, Any] = {} if earlier is None else settings_of(earlier.header)
     settings = {}
-    for name, default in DEFAULTS.items():
+    for name, default in (DEFAULTS | {"critic": None, "plan": None}).items():
         given = getattr(args, name)
         if given is not None and name in before and given != before[name]:
             option = "--" + name.replace("_", "-")
@@ -146,6 +168,56 @@ def choose_settings(args: argparse.Namespace, earlier: Trace | None) -> dict[str
     return settings
 
 
+def choose_critic(settings: dict[str, Any], default_model: bool) -> str:
+    """Name the critic if nobody did, the adapter where there is one, and return what the user should know, or "".
+
+    Raises UserError if a critic that was named is missing.
+    """
+    if settings["method"] == "parallel":
+        return ""
+    if settings["critic"] is not None:
+        if role := WEIGHTS.get(settings["critic"]):
+            check_shipped(f"--critic {settings['critic']}", role, "--critic logprob needs none")
+        return ""
+    settings["critic"] = "adapter" if default_model and is_shipped("critic") else "logprob"
+    if default_model and settings["critic"] == "logprob":
+        return f"steps are judged by log-probability: there is no critic adapter here ({remedy('critic')})."
+    return ""
+
+
+def choose_plan(settings: dict[str, Any], has_plan: bool, default_model: bool, source: str | None) -> str:
+    """Say whose plan is followed if nobody did, and return in words what a bare question gets.
+
+    Raises UserError if the search is to make plans and has not the weights for it.
+    """
+    if settings["plan"] == "own" and default_model:
+        check_shipped("--plan own", "planner", "--plan given needs none")
+    alone = default_model and not is_shipped("planner")
+    if settings["plan"] is None:
+        settings["plan"] = "given" if has_plan or alone else "own"
+        if alone:
+            return f"it is asked as one step, as there is no planner adapter here ({remedy('planner')})"
+    if settings["plan"] == "given":
+        return "it is asked as one step"
+    return "the planner adapter makes one" if default_model else f"{source} makes one, shown a few examples"
+
+
+def is_shipped(role: str) -> bool:
+    """Whether the weights of a role came with this installation; they are checked when they are loaded."""
+    return (SHIPPED / role / CARD).is_file()
+
+
+def check_shipped(option: str, role: str, instead: str) -> None:
+    """Raise UserError, before the model is loaded, if the weights of a role are missing."""
+    if not is_shipped(role):
+        raise UserError(f"{option}: no {role} weights in this installation ({remedy(role)}); {instead}")
+
+
+def remedy(role: str) -> str:
+    """How to have the weights of a role: `bavt train` alone writes elsewhere."""
+    return f"to make it: bavt train {role} --out {shlex.quote(str(SHIPPED / role))}"
+
+
 def settings_of(header: dict[str, Any]) -> dict[str, Any]:
     """The command line's settings of a trace, from what its header says of the search."""
     names = {"BudgetAwareValueTreeSearch": "bavt", "ParallelChains": "parallel"}
@@ -155,12 +227,16 @@ def settings_of(header: dict[str, Any]) -> dict[str, Any]:
     if method == "parallel" and header.get("answer_rule") == "best":
         method = "rerank"
     found = {name: header.get(name) for name in ("tokens", "tool_calls", "seed")} | {"method": method}
+    found["plan"] = "own" if "planner" in header else "given"
     for name in ("tokens", "tool_calls", "seed"):
         if not (type(found[name]) is int or (found[name] is None and name != "seed")):
             raise UserError(f"--resume: {name} is {plain(found[name], 80)!r} in the trace, not a whole number")
-    critics = {describe(make_critic(name, None)): name for name in ("logprob", "constant")}
-    if str(header.get("critic")).startswith("PromptedCritic("):  # which names its model
-        critics[str(header["critic"])] = "prompted"
+    kernel: dict[str, Critic] = {"logprob": LogProbCritic(), "constant": ConstantCritic()}
+    critics = {describe(critic): name for name, critic in kernel.items()}
+    said = str(header.get("critic"))
+    for start, name in LOADED.items():
+        if said.startswith(start):
+            critics[said] = name
     rules = {describe(make_selection(name, header.get("tokens"))): name for name in SELECTIONS}
     for name, known in (("critic", critics), ("selection", rules)):
         if name not in header or method == "parallel":
@@ -236,7 +312,7 @@ def ask(job: Job, model: LanguageModel, console: Console) -> int:
     began = time.monotonic()
     try:
         with view.running() if isinstance(view, LiveView) else nullcontext():
-            for event in search.run(job.question.text, plan=job.question.plan or None, resume=job.earlier):
+            for event in search.run(job.question.text, plan=job.plan, resume=job.earlier):
                 if event.kind in KEEP_AT:
                     keeper.keep()
                 if not job.json:
@@ -311,7 +387,10 @@ def as_json(job: Job, result: SearchResult, seconds: float, verdict: bool | None
     header = {key: value for key, value in result.trace.header.items() if key not in ("question", "plan")}
     return {
         "question": job.question.text,
-        "plan": result.trace.header["plan"],
+        "plan": list(result.plan),
+        "plan_source": job.settings["plan"] if result.plan else "none",
+        "planned_lookups": len(result.plan),
+        "used_lookups": result.ledger.spent["tool_calls"],
         "answer": result.answer,
         "value": round(result.value, 6),
         "reason": result.reason,

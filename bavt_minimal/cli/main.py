@@ -19,8 +19,9 @@ from ..views.text import render_text
 
 METHODS = ("bavt", "parallel", "rerank")
 SELECTIONS = ("bavt", "ucb", "scaled-ucb", "greedy", "uniform")
-CRITICS = ("logprob", "prompted", "constant")
-DEFAULTS = {"tokens": 64, "tool_calls": 16, "method": "bavt", "selection": "bavt", "critic": "logprob", "seed": 0}
+CRITICS = ("adapter", "mix", "head", "logprob", "prompted", "constant")
+PLANS = ("given", "own")
+DEFAULTS = {"tokens": 64, "tool_calls": 16, "method": "bavt", "selection": "bavt", "seed": 0}
 
 
 class UserError(Exception):
@@ -83,7 +84,16 @@ def make_parser() -> argparse.ArgumentParser:
     ask.add_argument("--tool-calls", type=count, metavar="N", help="pages that may be looked up (default 16)")
     ask.add_argument("--method", choices=METHODS, help="tree search, chains and a vote, chains and a critic")
     ask.add_argument("--selection", choices=SELECTIONS, help="which step to go on from (method bavt)")
-    ask.add_argument("--critic", choices=CRITICS, help="who judges a step (methods bavt and rerank)")
+    ask.add_argument(
+        "--critic",
+        choices=CRITICS,
+        help="who judges a step (methods bavt and rerank; default: adapter, or logprob with another --model)",
+    )
+    ask.add_argument(
+        "--plan",
+        choices=PLANS,
+        help="follow the plan that comes with the question, or plans of its own (default: given where there is one)",
+    )
     ask.add_argument("--seed", type=count, metavar="N", help="another seed draws other steps (default 0)")
     ask.add_argument("--data", metavar="FILE", help="your own pages and questions, as JSON")
     ask.add_argument("--model", metavar="SOURCE", help="a folder or a hub id (default: SmolLM2-135M-Instruct)")
@@ -95,6 +105,34 @@ def make_parser() -> argparse.ArgumentParser:
     show.set_defaults(run=run_show)
     show.add_argument("file", metavar="FILE", help="a trace that `bavt ask --save` wrote")
     show.add_argument("--svg", metavar="OUT", help="write a picture here instead")
+
+    judge = commands.add_parser(
+        "critics",
+        help="compare the critics on unseen worlds",
+        description="Judge every critic on the model's own steps in unseen worlds. The last line has the best AUC.",
+    )
+    judge.set_defaults(run=run_critics)
+    judge.add_argument("--steps", type=count, default=2000, metavar="N", help="steps to judge (default 2000)")
+    judge.add_argument("--split", choices=("test", "dev"), default="test", help="whose worlds (default test)")
+    judge.add_argument("--model", metavar="SOURCE", help="a folder or a hub id (default: SmolLM2-135M-Instruct)")
+    judge.add_argument("--only", metavar="NAME,...", help="these critics only")
+    judge.add_argument("--by-relation", action="store_true", help="AUC for each relation too")
+    judge.add_argument("--out", metavar="FILE", help="write the figures here, as JSON")
+
+    train = commands.add_parser(
+        "train",
+        help="train an adapter or a head",
+        description="Train an adapter or a head from ground-truth labels. A run that was cut off is gone on with.",
+    )
+    train.set_defaults(run=run_train)
+    train.add_argument("role", choices=("critic", "planner", "head"), help="what to train")
+    train.add_argument("--out", metavar="DIR", help="where to (default: trained/ROLE, here)")
+    train.add_argument(
+        "--steps", type=count, metavar="N", help="training steps; for the head, steps of the model to fit to"
+    )
+    train.add_argument("--seed", type=count, default=0, metavar="N", help="of the first weights (default 0)")
+    train.add_argument("--threads", type=count, metavar="N", help="of the processor (default: torch's choice)")
+    train.add_argument("--model", metavar="SOURCE", help="a folder or a hub id (default: SmolLM2-135M-Instruct)")
 
     fetch = commands.add_parser(
         "fetch", help="download the model's weights", description="Download the model's weights, once."
@@ -156,6 +194,20 @@ def run_show(args: argparse.Namespace) -> int:
         raise UserError(f"--svg {args.svg}: {error.strerror or error}") from error
     print(f"wrote {plain(args.svg, 500)}")
     return 0
+
+
+def run_critics(args: argparse.Namespace) -> int:
+    """Judge the critics."""
+    from .critics import run
+
+    return run(args)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train an adapter or a head."""
+    from .train import run
+
+    return run(args)
 
 
 def run_fetch(args: argparse.Namespace) -> int:
