@@ -1,194 +1,296 @@
-"""BAVT against parallel chains at the same budget, on development questions, with the real model.
+"""Every critic in the search, against parallel chains at the same budget, with the real model.
 
-    python benchmarks/tiers.py --questions 120 --seeds 2
+    python benchmarks/tiers.py --split dev --questions 120 --seeds 2
 
-Every method draws from one deterministic bank of samples. What the model says in a state depends on (seed, prompt,
-number) only, so the bank changes nothing but the time. It is kept in a file, and a second run replays from it. The
-intervals are a paired bootstrap over questions, with the seeds of a question averaged first.
+With plans given and with plans of the agent's own. What the model said is kept in a folder and replayed. The intervals
+are 95 % bootstraps over questions, paired, with the seeds of a question averaged first. "actor tuned" breaks the
+method's premise of a frozen actor: the critic's adapter reads by itself, one greedy chain.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from bank import Bank, Remembered, RememberedHead
 from scipy.stats import bootstrap
 from tqdm.auto import tqdm
 
 from bavt_minimal import (
     Budget,
     BudgetAware,
+    BudgetAwareUCB,
     BudgetAwareValueTreeSearch,
     ConstantCritic,
-    LanguageModel,
     LogProbCritic,
     ParallelChains,
-    Sample,
+    Planner,
+    SearchResult,
     greedy,
 )
 from bavt_minimal.agent import DualRoleLLMAgent
 from bavt_minimal.benchmark.oracle import OracleCritic
+from bavt_minimal.critic import residual
+from bavt_minimal.critics.adapter import load_adapter_critic
+from bavt_minimal.critics.fit import load_mix
+from bavt_minimal.critics.mix import MixCritic
 from bavt_minimal.models import load_model
-from bavt_minimal.steps import EXAMPLES
-from bavt_minimal.tasks.encyclopedia import load_split
+from bavt_minimal.models.adapters import find_adapter
+from bavt_minimal.steps import normalize
+from bavt_minimal.tasks.data import Gold, Question
+from bavt_minimal.tasks.encyclopedia import RELATIONS, SPLITS, make_world
 from bavt_minimal.tasks.lookup import Lookup
 
 TIERS = ((32, 8), (64, 16), (128, 32), (256, 64))
-DRAW = 8  # samples drawn at once for a state
+PER_WORLD = 3  # questions
+FAULTS = ("planning", "never sampled", "critic", "selection", "budget")
+ETAS = (0.1, 0.2, 0.3, 0.5)  # the default is 0.4
+Row = dict[str, Any]
 
 
-class SampleBank:
-    """A model whose samples are remembered. `score` and `encode` go to the model."""
+@dataclass(frozen=True)
+class Overconfident:
+    """The same ranking of steps, out of calibration: a mistake is as good as never certain (guide, pitfalls)."""
 
-    def __init__(self, model: LanguageModel, paths: Sequence[Path]):
-        self.model, self.path, self.name = model, paths[0], model.name
-        self.rows: dict[str, list[list[Any]]] = {}
-        self.lengths: dict[str, int] = {}
-        for path in paths:
-            if path.exists():
-                with gzip.open(path, "rt", encoding="utf-8") as file:
-                    rows, lengths = json.load(file)
-                self.rows |= rows
-                self.lengths |= lengths
+    critic: Any
 
-    def save(self) -> None:
-        with gzip.open(self.path, "wt", encoding="utf-8", compresslevel=4) as file:
-            json.dump([self.rows, self.lengths], file)
-
-    def sample(self, prompt: str, k: int, *, first: int = 0, seed: int = 0, max_new_tokens: int = 8, **options: Any):
-        state = prompt.removeprefix(EXAMPLES)
-        key = json.dumps([seed, options.get("temperature"), options.get("top_k"), state])
-        rows = self.rows.setdefault(key, [])
-        while len(rows) < first + k:
-            options["layers"] = ()
-            drawn = self.model.sample(prompt, DRAW, first=len(rows), seed=seed, max_new_tokens=8, **options)
-            rows += [[s.text, s.tokens, [round(x, 6) for x in s.logprobs], s.finished] for s in drawn]
-        return [self.cut(row, max_new_tokens) for row in rows[first : first + k]]
-
-    @staticmethod
-    def cut(row: Sequence[Any], cap: int) -> Sample:
-        text, tokens, logprobs, finished = row
-        if tokens <= cap:
-            return Sample(text, tokens, tuple(logprobs), finished)
-        return Sample(text, cap, tuple(logprobs[:cap]), False)
-
-    def count_tokens(self, text: str) -> int:
-        state = text.removeprefix(EXAMPLES)
-        if state not in self.lengths:
-            self.lengths[state] = self.model.count_tokens(text)
-        return self.lengths[state]
-
-    def score(self, prompt: str, continuations: Sequence[str]) -> list[tuple[float, ...]]:
-        return self.model.score(prompt, continuations)
-
-    def encode(self, texts: Sequence[str], layers: Sequence[int]):
-        return self.model.encode(texts, layers)
+    def __call__(self, steps: Any, ledger: Any) -> list[float]:
+        return [residual(1 - (1 - p) / 10, self.critic.scale) for p in self.critic.probabilities(steps, ledger)]
 
 
-def methods(path: tuple[str, ...], scale: float) -> dict[str, Any]:
-    """Each method as a function of (model, budget, tool, seed)."""
-
-    def tree(critic: Any, **options: Any) -> Any:
-        return lambda model, budget, tool, seed: BudgetAwareValueTreeSearch(
-            model, critic, budget, tool, seed=seed, **options
-        )
-
-    def chains(critic: Any, **options: Any) -> Any:
-        return lambda model, budget, tool, seed: ParallelChains(model, critic, budget, tool, seed=seed, **options)
-
-    logprob = LogProbCritic(scale)
-    return {
-        "vote": chains(None),
-        "vote, shared pages": chains(None, share_pages=True),
-        "rerank, logprob": chains(logprob),
-        "bavt, logprob": tree(logprob),
-        "alpha = 1, logprob": tree(logprob, selection=BudgetAware(alpha_max=1.0)),
-        "greedy, logprob": tree(logprob, selection=greedy),
-        "bavt, budget hint": tree(logprob, budget_hint=True),
-        "bavt, constant": tree(ConstantCritic()),
-        "bavt, oracle": tree(OracleCritic(path, scale)),
-    }
+@cache
+def models(source: str | None) -> tuple[Any, Any, Any, MixCritic]:
+    """The base model, its two adapters, and the head with its mix; once a process."""
+    torch.set_num_threads(1)
+    base = load_model(source)
+    return base, base.with_adapter("critic"), base.with_adapter("planner"), load_mix(base)
 
 
-def interval(difference: np.ndarray) -> tuple[float, float]:
+def run_world(split: str, seed: int, draw: int, folder: Path, source: str | None, wanted: tuple[str, ...]) -> list[Row]:
+    """All methods and budgets on one world's questions, with one seed of the search."""
+    base, critic_view, planner_view, mix = models(source)
+    bank = Bank(folder / f"{split}-{seed}-{draw}.json.gz")
+    actor = Remembered(base, bank, mix.parts["head"])  # type: ignore[arg-type]
+    tuned, plans = Remembered(critic_view, bank), Planner(Remembered(planner_view, bank))
+    head = RememberedHead()
+    mixed = MixCritic({**mix.parts, "head": head}, mix.weights, mix.intercept)
+    alone = MixCritic({"head": head}, {"head": 1.0})
+    adapter = load_adapter_critic(find_adapter("critic"), tuned)  # type: ignore[arg-type]
+    by_eta = (("mix", mixed), ("adapter", adapter))
+    world, golds = make_world(seed, PER_WORLD)
+    tool, rows = Lookup(world.pages), []
+    for question in world.questions:
+        gold = golds[question.id]
+        for tokens, calls in TIERS:
+
+            def tree(critic: Any, **options: Any) -> Any:
+                return BudgetAwareValueTreeSearch(actor, critic, Budget(tokens, calls), tool, seed=draw, **options)  # noqa: B023
+
+            def chains(critic: Any = None, model: Any = actor, **options: Any) -> Any:
+                return ParallelChains(model, critic, Budget(tokens, calls), tool, seed=draw, **options)  # noqa: B023
+
+            methods = {
+                "vote": chains(),
+                "vote, pages shared": chains(share_pages=True),
+                "greedy chain": chains(max_chains=1, temperature=0.0),
+                "rerank, logprob": chains(LogProbCritic()),
+                "rerank, mix": chains(mixed),
+                "rerank, adapter": chains(adapter),
+                "bavt, constant": tree(ConstantCritic()),
+                "bavt, logprob": tree(LogProbCritic()),
+                "bavt, head": tree(alone),
+                "bavt, mix": tree(mixed),
+                "bavt, adapter": tree(adapter),
+                "bavt, oracle": tree(OracleCritic(gold.path)),
+                "alpha = 1, adapter": tree(adapter, selection=BudgetAware(alpha_max=1.0)),
+                "greedy, adapter": tree(adapter, selection=greedy),
+                "guide's UCB, adapter": tree(adapter, selection=BudgetAwareUCB(total_budget=tokens)),
+                **{f"eta = {eta}, {name}": tree(replace(critic, scale=eta)) for name, critic in by_eta for eta in ETAS},
+                "overconfident, adapter": tree(Overconfident(adapter)),
+                "actor tuned, greedy chain": chains(None, tuned, max_chains=1, temperature=0.0, examples=""),
+                "own plans: vote": chains(planner=plans),
+                "own plans: bavt, mix": tree(mixed, planner=plans),
+                "own plans: bavt, adapter": tree(adapter, planner=plans),
+            }
+            for name, search in methods.items():
+                if wanted and not any(name.startswith(part) for part in wanted):
+                    continue
+                result = search.search(question.text, plan=None if name.startswith("own") else question.plan)
+                spent = result.ledger.spent
+                assert spent["tokens"] <= tokens and spent["tool_calls"] <= calls
+                right = DualRoleLLMAgent.evaluate(result.answer, gold)
+                rows.append(
+                    {
+                        "method": name,
+                        "tokens": tokens,
+                        "question": question.id,
+                        "draw": draw,
+                        "right": right,
+                        "used": spent["tokens"],
+                        "calls": spent["tool_calls"],
+                        "prompt": result.ledger.prompt_tokens,
+                        "reason": result.reason,
+                        "fault": "" if right else fault(result, question, gold),
+                    }
+                )
+    bank.save()
+    return rows
+
+
+def fault(result: SearchResult, question: Question, gold: Gold) -> str:
+    """What a search that went wrong failed at, one of FAULTS."""
+    if not result.plan:
+        return "budget" if result.reason in ("tokens", "tool_calls") else "planning"
+    if list(map(relation_of, result.plan)) != list(map(relation_of, question.plan)):
+        return "planning"
+    path = [normalize(text) for text in gold.path]
+    # Plan nodes are no steps; a step is right if it and all before it are on the gold path.
+    nodes = [node for node in walk(result.root) if node.parent and hasattr(node.state, "answers")]
+    said = {node: [normalize(text) for text in (*node.state.answers, node.text)] for node in nodes}
+    good = [node for node in nodes if said[node] == path[: len(said[node])]]
+    if any(node.terminal for node in good):
+        return "critic"  # it was there, and another was valued more
+    last = max(
+        good, key=lambda node: len(said[node]), default=result.node.path()[1] if is_plan(result) else result.root
+    )
+    if last.expansions:
+        return "never sampled"
+    nodes_by_id = {node.id: node for node in walk(result.root)}
+    for event in result.trace.events:
+        if event.kind == "selected" and event.node > last.id:
+            return "selection" if nodes_by_id[event.node].value < last.value else "critic"
+    return "critic" if result.reason == "answered" else "budget"
+
+
+def relation_of(step: str) -> set[tuple[str, str]]:
+    """What a sub-question asks for, and of whom, in any wording."""
+    asks = [(name, *ask.split("{}")) for name, relation in RELATIONS.items() for ask in relation.asks]
+    return {(name, step[len(a) : -len(b)]) for name, a, b in asks if step.startswith(a) and step.endswith(b)}
+
+
+def is_plan(result: SearchResult) -> bool:
+    """Whether the root's children are plans."""
+    return "planner" in result.trace.header and result.node is not result.root
+
+
+def walk(node: Any) -> Iterator[Any]:
+    """A node and all below it."""
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
     """95 % interval of the mean over questions."""
-    if not difference.any():
-        return 0.0, 0.0
-    found = bootstrap((difference,), np.mean, n_resamples=9999, method="percentile", rng=np.random.default_rng(0))
-    return found.confidence_interval.low, found.confidence_interval.high
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    found = bootstrap((values,), np.mean, n_resamples=9999, method="percentile", rng=np.random.default_rng(0))
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def ratio_interval(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the ratio of two means over the same questions."""
+    found = bootstrap(
+        (one, other),
+        lambda a, b, axis=-1: a.mean(axis) / np.maximum(b.mean(axis), 1e-9),
+        n_resamples=9999,
+        method="percentile",
+        paired=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def summarize(rows: list[Row]) -> None:
+    """Print the tables of a finished run."""
+    scores: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for row in rows:
+        scores.setdefault((row["method"], row["tokens"]), {}).setdefault(row["question"], []).append(row["right"])
+    mean = {key: np.array([np.mean(found[q]) for q in sorted(found)]) for key, found in scores.items()}
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    print("\nAccuracy (tokens used, prompt tokens read)".ljust(30) + "".join(f"{t:>10}/{c:<8}" for t, c in TIERS))
+    for name in names:
+        cells = []
+        for tokens, _ in TIERS:
+            own = [row for row in rows if (row["method"], row["tokens"]) == (name, tokens)]
+            used, read = np.mean([row["used"] for row in own]), np.mean([row["prompt"] for row in own])
+            cells.append(f"  {mean[name, tokens].mean():.3f} ({used:3.0f}, {read:5.0f})")
+        print(name.ljust(27) + "".join(cells))
+
+    def compare(one: str, other: str, shift: int = 0) -> None:
+        if one not in names or other not in names:
+            return
+        cells = []
+        for (tokens, _), (more, _) in zip(TIERS, TIERS[shift:], strict=False):
+            difference = mean[one, tokens] - mean[other, more]
+            low, high = interval(difference)
+            cells.append(f"  {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+        label = f"{one} - {other}" + (f" at {4 ** (shift // 2)}x" if shift else "")
+        print(label.ljust(46) + "".join(cells))
+
+    print("\nPaired differences, 95 %")
+    for name in ("bavt, logprob", "bavt, head", "bavt, mix", "bavt, adapter"):
+        compare(name, "vote")
+    compare("bavt, mix", "rerank, mix")
+    compare("bavt, adapter", "rerank, adapter")
+    for name in ("alpha = 1, adapter", "greedy, adapter", "guide's UCB, adapter", "actor tuned, greedy chain"):
+        compare("bavt, adapter", name)
+    compare("own plans: bavt, adapter", "bavt, adapter")
+    compare("own plans: bavt, adapter", "own plans: vote")
+    for name in ("bavt, mix", "bavt, adapter"):
+        compare(name, "vote", shift=2)
+    if {"bavt, adapter", "bavt, oracle"} <= set(names):
+        print("\nbavt, adapter / bavt, oracle, 95 %")
+        for tokens, _ in TIERS:
+            one, other = mean["bavt, adapter", tokens], mean["bavt, oracle", tokens]
+            low, high = ratio_interval(one, other)
+            print(f"  {tokens:>4} tokens: {one.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]")
+    print("\nWhere the wrong answers come from, % of them".ljust(47) + "".join(f"{name:>15}" for name in FAULTS))
+    for name in ("bavt, logprob", "bavt, mix", "bavt, adapter", "own plans: bavt, adapter"):
+        for tokens, _ in TIERS:
+            wrong = [r for r in rows if (r["method"], r["tokens"]) == (name, tokens) and not r["right"]]
+            if wrong:
+                count = Counter(row["fault"] for row in wrong)
+                shares = "".join(f"{100 * count[fault] / len(wrong):15.1f}" for fault in FAULTS)
+                print(f"{name}, {tokens} tokens".ljust(35) + f"{len(wrong):6} wrong" + shares)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--split", default="dev", choices=("train", "dev"))
-    parser.add_argument("--questions", type=int, default=120)
+    parser.add_argument("--split", default="dev", choices=tuple(SPLITS))
+    parser.add_argument("--questions", type=int, default=120, help=f"a multiple of {PER_WORLD}")
     parser.add_argument("--skip-worlds", type=int, default=0, help="leave out the first worlds of the split")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--scale", type=float, default=0.4)
-    parser.add_argument("--methods", default="", help="comma-separated parts of names; default all but the hint")
+    parser.add_argument("--methods", default="", help="beginnings of names, with ; between; default all")
     parser.add_argument("--model", default=None)
-    parser.add_argument(
-        "--bank", type=Path, nargs="+", default=[Path("bank-dev.json.gz")], help="read all, write the first"
-    )
+    parser.add_argument("--jobs", type=int, default=2, help="processes, each with one thread and about 1.2 GB")
+    parser.add_argument("--bank", type=Path, default=Path("bank"), help="folder of what the model said")
+    parser.add_argument("--rows", type=Path, default=None, help="write every row here, as JSON")
     args = parser.parse_args()
     began = time.monotonic()
-    model = SampleBank(load_model(args.model), args.bank)
-    worlds = islice(load_split(args.split), args.skip_worlds, None)
-    items = ((world, gold, question) for world, gold in worlds for question in world.questions)
-    right: dict[tuple[str, int], list[list[float]]] = {}
-    forced: dict[tuple[str, int], list[bool]] = {}
-    used: dict[tuple[str, int], list[float]] = {}
-    tools: dict[int, Lookup] = {}
-    for number, (world, gold, question) in enumerate(tqdm(islice(items, args.questions), total=args.questions)):
-        tool = tools.setdefault(id(world), Lookup(world.pages))
-        answer = gold[question.id]
-        for name, method in methods(answer.path, args.scale).items():
-            if not any(part.strip() in name for part in args.methods.split(",")) or (
-                not args.methods and "hint" in name
-            ):
-                continue
-            for tokens, tool_calls in TIERS:
-                scores = []
-                for seed in range(args.seeds):
-                    search = method(model, Budget(tokens, tool_calls), tool, seed)
-                    result = search.search(question.text, plan=question.plan)
-                    assert result.ledger.spent["tokens"] <= tokens and result.ledger.spent["tool_calls"] <= tool_calls
-                    scores.append(DualRoleLLMAgent.evaluate(result.answer, answer))
-                    forced.setdefault((name, tokens), []).append(result.forced)
-                    used.setdefault((name, tokens), []).append(result.ledger.spent["tokens"])
-                right.setdefault((name, tokens), []).append(scores)
-        if number % 20 == 19:
-            model.save()
-    model.save()
-    names = list(dict.fromkeys(name for name, _ in right))
-    print(f"\nAccuracy, {args.questions} {args.split} questions x {args.seeds} seeds")
-    print("(share without a finished answer; mean tokens used)")
-    print("method".ljust(24) + "".join(f"{tokens:>11}/{calls:<7}" for tokens, calls in TIERS))
-    for name in names:
-        cells = [
-            f"{np.mean(right[name, t]):7.3f} ({np.mean(forced[name, t]):.2f}; {np.mean(used[name, t]):3.0f})"
-            for t, _ in TIERS
-        ]
-        print(name.ljust(24) + "".join(cells))
-    for one, other in (
-        ("bavt, logprob", "vote"),
-        ("bavt, logprob", "rerank, logprob"),
-        ("bavt, logprob", "greedy, logprob"),
-    ):
-        if (one, 32) not in right or (other, 32) not in right:
-            continue
-        print(f"\n{one} minus {other}, paired 95 % interval over questions")
-        for tokens, tool_calls in TIERS:
-            difference = np.mean(right[one, tokens], axis=1) - np.mean(right[other, tokens], axis=1)
-            low, high = interval(difference)
-            print(f"  {tokens:>4} tokens / {tool_calls:<2} calls: {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+    wanted = tuple(part.strip() for part in args.methods.split(";") if part.strip())
+    worlds = islice(SPLITS[args.split], args.skip_worlds, args.skip_worlds + -(-args.questions // PER_WORLD))
+    jobs = [(args.split, seed, draw, args.bank, args.model, wanted) for seed in worlds for draw in range(args.seeds)]
+    rows: list[Row] = []
+    with ProcessPoolExecutor(args.jobs) as pool:
+        futures = [pool.submit(run_world, *job) for job in jobs]
+        for future in tqdm(futures, desc="worlds"):
+            rows += future.result()
+    if args.rows:
+        args.rows.write_text(json.dumps(rows), encoding="utf-8")
+    print(f"{args.split}: {args.questions} questions x {args.seeds} seeds, worlds from {args.skip_worlds} on")
+    summarize(rows)
     print(f"\n{time.monotonic() - began:.0f} s")
 
 
