@@ -124,7 +124,7 @@ def run_world(split: str, seed: int, draw: int, folder: Path, source: str | None
                 "own plans: bavt, adapter": tree(adapter, planner=plans),
             }
             for name, search in methods.items():
-                if wanted and not any(name.startswith(part) for part in wanted):
+                if wanted and name not in wanted:
                     continue
                 result = search.search(question.text, plan=None if name.startswith("own") else question.plan)
                 spent = result.ledger.spent
@@ -272,7 +272,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=120, help=f"a multiple of {PER_WORLD}")
     parser.add_argument("--skip-worlds", type=int, default=0, help="leave out the first worlds of the split")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--methods", default="", help="beginnings of names, with ; between; default all")
+    parser.add_argument("--methods", default="", help="names, with ; between; default all")
     parser.add_argument("--model", default=None)
     parser.add_argument("--jobs", type=int, default=2, help="processes, each with one thread and about 1.2 GB")
     parser.add_argument("--bank", type=Path, default=Path("bank"), help="folder of what the model said")

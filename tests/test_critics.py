@@ -591,6 +591,9 @@ def test_a_head_and_its_mix_are_fitted_saved_and_loaded(tiny: HFModel, tmp_path:
     assert card["data"]["train"]["first world"] >= data.FIT_ON["train"]
     assert card["data"]["dev"]["first world"] >= 10_000 + data.FIT_ON["dev"]
     assert set(card["dev"]["auc by layers"]) == {"1", "1+3"} and any("layers" in line for line in said)
+    kept = fit.load_features(tmp_path)
+    assert kept["train.states"].shape == (64, head.predictor.hidden_dim) and kept["dev.targets"].shape == (48,)
+    assert set(np.unique(kept["train.targets"])) == {-1.0, 1.0}
     facts = json.loads((tmp_path / "mix.json").read_text())
     (tmp_path / "mix.json").write_text(json.dumps(facts | {"head": "other"}))
     with pytest.raises(WeightsError, match="another head"):

@@ -116,6 +116,8 @@ def prepare(args: argparse.Namespace) -> Job:
         question = replace(question, text=before, plan=() if bare else tuple(plan))
         check_pages(earlier, tool, args)
     how = choose_plan(settings, bool(question.plan), default_model, args.model)
+    if settings["plan"] == "own" and args.tokens is None and earlier is None:
+        settings["tokens"] *= 2  # a plan costs 25 to 55 tokens before the first page is read
     if earlier is None and not question.plan:
         where = args.data or "the built-in encyclopedia of made-up people and places"
         notes.append(f"this question comes without a plan: {how}. Pages are looked up in {where}.")

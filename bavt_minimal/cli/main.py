@@ -80,7 +80,9 @@ def make_parser() -> argparse.ArgumentParser:
     ask = commands.add_parser("ask", help="answer a question", description="Answer a question within a budget.")
     ask.set_defaults(run=run_ask)
     ask.add_argument("question", nargs="?", type=question, help="default: the first of --data, or a built-in one")
-    ask.add_argument("--tokens", type=count, metavar="N", help="tokens that may be generated (default 64)")
+    ask.add_argument(
+        "--tokens", type=count, metavar="N", help="tokens that may be generated (default 64; 128 if it plans)"
+    )
     ask.add_argument("--tool-calls", type=count, metavar="N", help="pages that may be looked up (default 16)")
     ask.add_argument("--method", choices=METHODS, help="tree search, chains and a vote, chains and a critic")
     ask.add_argument("--selection", choices=SELECTIONS, help="which step to go on from (method bavt)")

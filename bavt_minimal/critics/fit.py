@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -34,7 +35,8 @@ from .head import WEIGHTS, CriticHead, ResidualValuePredictor, find_head
 from .mix import VIEWS, Judge, LogProb, MixCritic, fit_mix
 
 CHOICES = ((18,), (20,), (22,), (24,))  # layers to choose among
-MIX = "mix.json"
+MIX, FEATURES = "mix.json", "features.safetensors"
+SHOWN = {"train": 2000, "dev": 800}  # steps whose states are kept for whoever wants to fit a head in seconds
 Say = Callable[[str], object]
 
 
@@ -87,8 +89,29 @@ def fit_head(
         command=f"bavt train head --steps {steps} --seed {seed}",
     )
     (out / MIX).write_text(json.dumps({"head": card["sha256"], **mix.to_json()}, indent=1) + "\n", encoding="utf-8")
+    keep_features(best, train, dev, out)
     say(f"head of layers {best.layers} and its mix are in {out}")
     return card
+
+
+def keep_features(head: CriticHead, train: Sequence[LabeledStep], dev: Sequence[LabeledStep], out: Path) -> None:
+    """Write the states that `head` reads, and the targets, of the first SHOWN steps to `features.safetensors`."""
+    kept = {}
+    for split, drawn in (("train", train[: SHOWN["train"]]), ("dev", dev[: SHOWN["dev"]])):
+        kept[f"{split}.states"] = head.states(_steps(drawn), Ledger()).astype(np.float16)
+        kept[f"{split}.targets"] = np.array([labeled.target for labeled in drawn], np.float32)
+    save_file(kept, out / FEATURES)
+
+
+def load_features(source: str | os.PathLike[str] = "head") -> dict[str, NDArray[Any]]:
+    """The shipped features: "train.states" (N, H) float16, "train.targets" (N,) in [-1, 1], and the same of "dev".
+
+    `CriticHead.fit` learns from the first two in seconds. Raises FileNotFoundError for a folder without them.
+    """
+    path = find_head(source) / FEATURES
+    if not path.is_file():
+        raise FileNotFoundError(f"no {FEATURES} in {path.parent}; `bavt train head` writes one")
+    return load_file(path)
 
 
 def calibrate(predictor: ResidualValuePredictor, platt: Platt) -> None:
