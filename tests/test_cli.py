@@ -222,7 +222,7 @@ def test_gold_reaches_nothing_before_the_search_is_over(data: Path) -> None:
         def __getattr__(self, name: str) -> Any:
             raise AssertionError(f"gold.{name} was touched")
 
-    job = prepare(make_parser().parse_args(["ask", "--data", str(data)]))
+    job = prepare(make_parser().parse_args(["ask", "--data", str(data), "--critic", "logprob"]))
     job.gold = Poison()  # type: ignore[assignment]
     out = io.StringIO()
     with pytest.raises(AssertionError, match="answer was touched"):
@@ -344,7 +344,7 @@ def test_a_planned_search_in_plain_lines(data: Path) -> None:
     assert out.startswith(f"question:  {ASKED}\nsettings:  method BudgetAwareValueTreeSearch, model scripted, ")
     plan = r"1\. What is the capital of X\? 2\. Who runs #1\?"
     for line in (
-        rf"  plans:   2 lookups {plan}",
+        rf"  plans:   {plan} 2 lookups",
         rf"  plan 1:  {plan}  value 0\.58 \(\+0\.08\)",
         r"select:    plan 1 with probability .*",
         r"  planner:   \d+ tokens, \d+ prompt tokens read",
