@@ -54,6 +54,21 @@ from bavt_minimal.tasks.lookup import Lookup
 
 TIERS = ((32, 8), (64, 16), (128, 32), (256, 64))
 PER_WORLD = 3  # questions
+# What the README shows; "all" adds other rules of selection, other scales, an overconfident critic and a planning vote.
+PUBLISHED = (
+    "vote",
+    "greedy chain",
+    "rerank, logprob",
+    "rerank, mix",
+    "rerank, adapter",
+    "bavt, logprob",
+    "bavt, head",
+    "bavt, mix",
+    "bavt, adapter",
+    "bavt, oracle",
+    "actor tuned, greedy chain",
+    "own plans: bavt, adapter",
+)
 FAULTS = ("planning", "never sampled", "critic", "selection", "budget")
 ETAS = (0.1, 0.2, 0.3, 0.5)  # the default is 0.4
 Row = dict[str, Any]
@@ -272,14 +287,14 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=120, help=f"a multiple of {PER_WORLD}")
     parser.add_argument("--skip-worlds", type=int, default=0, help="leave out the first worlds of the split")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--methods", default="", help="names, with ; between; default all")
+    parser.add_argument("--methods", default=";".join(PUBLISHED), help='names, with ; between, or "all"')
     parser.add_argument("--model", default=None)
     parser.add_argument("--jobs", type=int, default=2, help="processes, each with one thread and about 1.2 GB")
     parser.add_argument("--bank", type=Path, default=Path("bank"), help="folder of what the model said")
     parser.add_argument("--rows", type=Path, default=None, help="write every row here, as JSON")
     args = parser.parse_args()
     began = time.monotonic()
-    wanted = tuple(part.strip() for part in args.methods.split(";") if part.strip())
+    wanted = () if args.methods == "all" else tuple(part.strip() for part in args.methods.split(";"))
     worlds = islice(SPLITS[args.split], args.skip_worlds, args.skip_worlds + -(-args.questions // PER_WORLD))
     jobs = [(args.split, seed, draw, args.bank, args.model, wanted) for seed in worlds for draw in range(args.seeds)]
     rows: list[Row] = []
