@@ -181,11 +181,14 @@ def fault(result: SearchResult, question: Question, gold: Gold) -> str:
     )
     if last.expansions:
         return "never sampled"
-    nodes_by_id = {node.id: node for node in walk(result.root)}
+    values = {node.id: node.value for node in walk(result.root)}
+    known = last is result.root
     for event in result.trace.events:
-        if event.kind == "selected" and event.node > last.id:
-            return "selection" if nodes_by_id[event.node].value < last.value else "critic"
-    return "critic" if result.reason == "answered" else "budget"
+        known |= event.kind == "added" and event.node == last.id
+        if known and event.kind == "selected" and values[event.node] < last.value:
+            return "selection"  # the right way on was valued more than what was drawn instead
+    passed_over = any(value > last.value for id, value in values.items() if id != last.id)
+    return "critic" if result.reason == "answered" or passed_over else "budget"
 
 
 def relation_of(step: str) -> set[tuple[str, str]]:
