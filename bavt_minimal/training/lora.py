@@ -23,6 +23,7 @@ from safetensors.torch import save, save_file
 from ..checks import check_count, check_range
 from ..models.adapters import CARD, PREFIX, WEIGHTS, add_adapter, freeze, remove_adapter
 from ..models.hf import HFModel
+from ..models.weights import sha256
 
 Example = Sequence[tuple[str, bool]]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -103,7 +104,7 @@ def train_adapter(
         if DRAFT in getattr(network, "peft_config", {}):
             remove_adapter(network, DRAFT)
         freeze(network)
-    card |= {"seconds": round(before + time.monotonic() - clock, 1), "peak_memory_mb": peak_memory_mb()}
+    card |= {"seconds": round(before + time.monotonic() - clock, 3), "peak_memory_mb": peak_memory_mb()}
     write_card(out, card | {"versions": versions(), "threads": torch.get_num_threads()} | (facts or {}))
     checkpoint.unlink(missing_ok=True)
     return model.with_adapter(out)
@@ -238,7 +239,7 @@ def _write(
     return {
         "role": same["role"],
         "base": same["base"],
-        "sha256": hashlib.sha256((out / WEIGHTS).read_bytes()).hexdigest(),
+        "sha256": sha256(out / WEIGHTS),
         "recipe": same["recipe"],
         "examples": same["examples"],
         "parameters": sum(w.numel() for w in weights.values()),
