@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import chain, islice, pairwise
@@ -22,7 +23,8 @@ from bavt_minimal.models.hf import HFModel
 from bavt_minimal.models.weights import WeightsError
 from bavt_minimal.tasks.encyclopedia import EXTRA_ASKS, RELATIONS, SPLITS, SYMMETRIC, readings, split_of
 from bavt_minimal.training import critic, labels, lora, planner
-from bavt_minimal.training.labels import UNSEEN_PAIRS, UNSEEN_RELATIONS, UNSEEN_WORDINGS, made_up_steps
+from bavt_minimal.training.drills import DRILLS
+from bavt_minimal.training.labels import UNSEEN_PAIRS, UNSEEN_RELATIONS, UNSEEN_WORDINGS, made_up_steps, title_of
 from bavt_minimal.training.lora import Example, Recipe, train_adapter
 
 RECIPE = Recipe(steps=6, batch=3, learning_rate=0.02)
@@ -416,6 +418,27 @@ def test_made_up_steps() -> None:
         list(made_up_steps(asked, ("guess",)))
 
 
+def test_drills_are_told_on_the_page_and_say_nothing_that_is_kept_back() -> None:
+    for drill in DRILLS:
+        assert len(drill.sentences) == 2 and all("{s}" in sentence for sentence in drill.sentences)
+        assert all(sentence.count(slot) == 1 for sentence in drill.sentences for slot in ("{a}", "{b}"))
+        assert all(len(asks) == 2 and all(ask.count("{}") == 1 for ask in asks) for asks in drill.asks)
+    told = " ".join(text for drill in DRILLS for text in (*drill.sentences, *chain(*drill.asks))).lower()
+    assert not {"taught", "teacher", "pupil", "rival", "competes", "north", "south", "nearest", "foot"} & set(
+        re.findall(r"\w+", told)
+    )
+    seen = set()
+    for number in range(1, 400, 2):
+        asked = critic._asked(number)
+        (page,) = {reading.page for reading in asked}
+        extra = [reading for reading in asked if reading.relation == "drill"]
+        assert len(extra) == 4 and len({reading.answer for reading in extra}) == 4
+        assert all(reading.answer in page and title_of(reading) in page for reading in asked)
+        assert all(split_of(reading.answer) == "train" for reading in asked)
+        seen |= {reading.question.replace(title_of(reading), "{}") for reading in extra}
+    assert len(seen) > 80
+
+
 def test_data_card_counts() -> None:
     found = labels.data_card("dev", 2)
     asked = [r for seed in SPLITS["dev"][:2] for r in readings(seed, (0, 1, 2), labels.SEEN_RELATIONS)]
@@ -464,7 +487,7 @@ def test_critic_examples_keep_relations_and_wordings_back() -> None:
     for number in range(200):
         for reading in critic._asked(number):
             title = labels.title_of(reading)
-            assert reading.question in {ask.format(title) for ask in taught}
+            assert reading.relation == "drill" or reading.question in {ask.format(title) for ask in taught}
             assert reading.question not in {ask.format(title) for ask in kept}
 
 
@@ -538,6 +561,27 @@ def test_planner_keeps_pairs_wordings_and_names_back() -> None:
     assert facts["questions"] == 160 and facts["worlds"] == 20 and facts["hops"] == {"2": 40, "3": 40, "4": 80}
     with pytest.raises(ValueError, match="pairs must be one of"):
         next(planner.questions_of("dev", "some"))
+
+
+def test_other_words_for_the_same_question() -> None:
+    worded = {name: set(row.nouns) for name, row in RELATIONS.items()}
+    phrases = {name: planner.PHRASES[name].split("|") for name in RELATIONS}
+    known = [phrase for all_of in (*phrases.values(), *worded.values()) for phrase in all_of]
+    assert len(known) == len(set(known)) and all(phrase.count("{}") == 1 for phrase in known)
+    for seed in SPLITS["train"][:40]:
+        own, free = planner._chosen(seed)[:4], planner._chosen(seed)[4:]
+        assert [len(asked.relations) for asked in own] == [len(asked.relations) for asked in free]
+        assert all(one.start == two.start and two.start in two.text for one, two in zip(own, free, strict=True))
+        asked_by_the_world = {asked.relations for asked in planner.planned(seed, planner.ASKED)}
+        assert {asked.relations for asked in own} <= asked_by_the_world
+    chains = {
+        pair
+        for seed in SPLITS["train"][:60]
+        for asked in planner._chosen(seed)[4:]
+        for pair in pairwise(asked.relations)
+    }
+    senseless = {(a, b) for a, b in chains if RELATIONS[a].value != RELATIONS[b].subject}
+    assert len(senseless) > 80 and "mouth" not in {b for _, b in chains}
 
 
 def test_what_is_wrong_with_a_plan() -> None:

@@ -7,6 +7,7 @@ which makes its prompts a fifth as long as the generator's.
 from __future__ import annotations
 
 import hashlib
+import random
 from collections import Counter
 from functools import lru_cache
 from itertools import islice
@@ -21,10 +22,11 @@ from ..critics.data import draw_steps
 from ..critics.fit import judge_scores
 from ..models.hf import HFModel
 from ..tasks.encyclopedia import EXTRA_ASKS, SPLITS, Reading
+from .drills import drilled
 from .labels import SEEN_RELATIONS, SEEN_WORDINGS, UNSEEN_RELATIONS, UNSEEN_WORDINGS, pages
 from .lora import Example, Recipe
 
-RECIPE = Recipe(steps=60)
+RECIPE = Recipe(steps=130)
 # Facts that no question of a world asks about are taught too: else the adapter learns that some sentences never matter.
 TAUGHT = (*SEEN_RELATIONS, *EXTRA_ASKS)
 PER_WORLD = 16  # pages of a train world: many worlds, so that no name is learned by heart
@@ -56,8 +58,12 @@ def data(recipe: Recipe = RECIPE) -> dict[str, Any]:
 
 
 def _asked(number: int) -> list[Reading]:
+    """The questions of a page; every other page has drills too."""
     world, place = divmod(number, PER_WORLD)
     asked = _pages(world % len(SPLITS["train"]))[place]  # after the last world the first again
+    if number % 2:
+        drills = drilled(random.Random(number), asked[0])
+        asked = [*(reading._replace(page=drills[0].page) for reading in asked), *drills]
     # A critic is asked one question a page: each has to come first now and then.
     return sorted(asked, key=lambda reading: hashlib.sha256(f"{number} {reading.question}".encode()).digest())
 

@@ -92,13 +92,13 @@ def made_up_steps(asked: Iterable[Reading], sources: Sequence[str] = MADE_UP) ->
     if unknown := sorted(set(sources) - set(MADE_UP)):
         raise ValueError(f"sources has {unknown[0]!r}; they are {', '.join(MADE_UP)}")
     for reading in asked:
-        names, kinds = _names(reading.seed)
+        names, kinds = names_of(reading.seed)
         title, told = title_of(reading), sorted(set(names.findall(reading.page)))
         choices = {
             "gold": [reading.answer],
             "other value": [name for name in told if name not in (title, reading.answer)],
             "self": [title],
-            "other entity": sorted(kinds[_kind(reading.relation)] - {*told, reading.answer}),
+            "other entity": sorted(kinds[kind_of(reading.relation)] - {*told, reading.answer}),
             "repeat": [reading.answer],
         }
         prompt = f"{EXAMPLES}Page: {reading.page}\nQuestion: {reading.question}\nAnswer:"
@@ -114,23 +114,23 @@ def made_up_steps(asked: Iterable[Reading], sources: Sequence[str] = MADE_UP) ->
 
 def title_of(reading: Reading) -> str:
     """The title of the page that a reading is about: the only one that its question names."""
-    names = _names(reading.seed)[0].findall(reading.question)
+    names = names_of(reading.seed)[0].findall(reading.question)
     if len(names) != 1:
         raise ValueError(f"the question {reading.question!r} names {len(names)} titles of world {reading.seed}")
     return str(names[0])
 
 
 @lru_cache(maxsize=64)
-def _names(seed: int) -> tuple[re.Pattern[str], dict[str, set[str]]]:
+def names_of(seed: int) -> tuple[re.Pattern[str], dict[str, set[str]]]:
     """A pattern that finds every title of a world, and the titles of each kind that a page leads to."""
     kinds: dict[str, set[str]] = {}
     for reading in readings(seed, relations=(*RELATIONS, *EXTRA_ASKS)):
-        kinds.setdefault(_kind(reading.relation), set()).add(reading.answer)
+        kinds.setdefault(kind_of(reading.relation), set()).add(reading.answer)
     titles = sorted(make_world(seed, 0)[0].pages, key=len, reverse=True)  # the longest one that fits
     return re.compile(rf"\b(?:{'|'.join(map(re.escape, titles))})\b"), kinds
 
 
-def _kind(relation: str) -> str:
+def kind_of(relation: str) -> str:
     """What a relation, or a slot of EXTRA_ASKS, leads to."""
     return RELATIONS[relation].value if relation in RELATIONS else EXTRA[relation][1]
 
