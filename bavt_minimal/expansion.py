@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .budget import BudgetExceeded, Ledger
@@ -50,12 +50,16 @@ class Expansion:
         """The most that judging one step generates."""
         return int(getattr(self.critic, "tokens_per_step", 0))
 
+    def steps(self, node: TreeNode) -> list[TreeNode]:
+        """The steps of reading on the way to a node, its own included: choosing a plan is none."""
+        return [each for each in node.path()[1:] if not isinstance(each.state, DrawnPlan)]
+
     def follow(self, node: TreeNode) -> tuple[Generator, list[str]]:
         """Where a node is: a generator on the plan that it follows, and the answers to its first sub-questions."""
-        path = node.path()[1:]
-        if path and isinstance(path[0].state, DrawnPlan):
-            return self.generator.follow(path[0].state.steps), [step.text for step in path[1:]]
-        return self.generator, [step.text for step in path]
+        path, answers = node.path()[1:], [step.text for step in self.steps(node)]
+        if len(path) > len(answers):
+            return self.generator.follow(path[0].state.steps), answers
+        return self.generator, answers
 
     def plan(self, node: TreeNode) -> tuple[str, ...]:
         """The plan that a node follows; () if it has none and asks the question as it is."""
@@ -63,8 +67,19 @@ class Expansion:
         return generator.plan if self.given or generator is not self.generator else ()
 
     def depth(self, node: TreeNode) -> int:
-        """Steps of reading on the way to a node: choosing a plan is none of them."""
-        return len(self.follow(node)[1])
+        """How many steps of reading lead to a node."""
+        return len(self.steps(node))
+
+    def promise(self, node: TreeNode) -> float:
+        """What a node is worth as a parent: V, times the chance that none of its children is right, not below v_min.
+
+        When to widen is left open by the paper. A sibling of a step that is surely right adds nothing; where all
+        children are judged wrong, another is all that helps. The chance is read back from residuals of eta (2p - 1).
+        """
+        judge = self.planner if self.planner is not None and node is self.root else self.critic
+        scale = getattr(judge, "scale", 1.0) or 1.0
+        best = max((child.residual_value / scale for child in node.children), default=-1.0)
+        return max(self.v_min, node.value * (1.0 - min(1.0, max(-1.0, best))) / 2.0)
 
     def short_of(self, node: TreeNode) -> str:
         """What is not left for expanding a node, "tokens" or "tool_calls", or "".
@@ -101,6 +116,8 @@ class Expansion:
             yield from self._plan(node, self.planner, steps)
         else:
             yield from self._step(node, k, role, again, steps)
+            said = tuple(step.residual_value for step in self.steps(node))
+            steps = [replace(step, residuals=said) for step in steps]
         counts = Counter(normalize(step.text) for step in steps if self.unique and not step.fault())
         for child in node.children:
             child.copies += counts[normalize(child.text)]

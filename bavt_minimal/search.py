@@ -103,7 +103,7 @@ class BudgetAwareValueTreeSearch(Searcher):
     def _select(self, tree: Expansion, frontier: Sequence[TreeNode]) -> tuple[TreeNode, float]:
         """Draw a node. The draw depends on the seed and its number only, so that a search can be resumed."""
         draw = sum(node.expansions for node in tree.nodes)
-        values, visits = [node.value for node in frontier], [node.expansions for node in frontier]
+        values, visits = [tree.promise(node) for node in frontier], [node.expansions for node in frontier]
         probabilities = self.selection(values, visits, tree.ledger.ratio())
         index = sample_index(probabilities, len(frontier), np.random.default_rng((self.generator.seed, draw)))
         return frontier[index], float(probabilities[index])

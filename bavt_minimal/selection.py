@@ -1,8 +1,9 @@
 """Which node to expand next: functions from (values, visits, r) to probabilities.
 
-`values` (N,) are node values V, `visits` (N,) how often each node was expanded so far, `r` the share of the
-budget left. Any callable of this signature works in the search. The paper's rule is the default; the implementation
-guide's UCB is kept exactly as stated beside it, because its bonus grows as the budget goes (spec: mistake 1).
+`values` (N,) are what the nodes are worth as parents: V of a node without children, less where a child is right
+already (`Expansion.promise`). `visits` (N,) is how often each was expanded so far, `r` the share of the budget left.
+Any callable of this signature works in the search. The paper's rule is the default; the implementation guide's UCB is
+kept exactly as stated beside it, because its bonus grows as the budget goes (spec: mistake 1).
 """
 
 from __future__ import annotations
@@ -49,12 +50,12 @@ class BudgetAware:
     """The paper's rule: w = V^(1/r), broad at r = 1 and greedy as r -> 0.
 
     1/r is not bounded and Theorem 1 needs a bounded exponent, so it is capped at `alpha_max`. Each earlier expansion
-    multiplies a node's weight by `decay`: without it the same node is expanded again and again.
+    multiplies a node's weight by `decay`: a critic errs, and without it a node of a wrong value keeps the search.
     `schedule` turns r into the exponent before the cap; the default is the paper's 1/r.
     """
 
     alpha_max: float = 50.0
-    decay: float = 0.5
+    decay: float = 0.85
     schedule: Callable[[float], float] | None = None
 
     def __post_init__(self) -> None:
@@ -129,9 +130,9 @@ class BudgetAwareUCB:
 
 
 def greedy(values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:
-    """alpha -> infinity: the highest V, after the paper rule's decay of 0.5 for each expansion."""
+    """alpha -> infinity: the highest V, after the paper rule's decay for each expansion."""
     v, n = checked(values, visits, r)
-    return best(v * 0.5**n)
+    return best(v * BudgetAware.decay**n)
 
 
 def uniform(values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:

@@ -102,6 +102,7 @@ class Step:
     sample: Sample
     final: bool  # answers the last sub-question of the plan
     answers: tuple[str, ...] = ()  # to the earlier sub-questions
+    residuals: tuple[float, ...] = ()  # what the critic said of these
 
     @property
     def text(self) -> str:

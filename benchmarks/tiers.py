@@ -43,10 +43,12 @@ from bavt_minimal.agent import DualRoleLLMAgent
 from bavt_minimal.benchmark.oracle import OracleCritic
 from bavt_minimal.critic import residual
 from bavt_minimal.critics.adapter import load_adapter_critic
+from bavt_minimal.critics.calibration import auc
 from bavt_minimal.critics.fit import load_mix
 from bavt_minimal.critics.mix import MixCritic
 from bavt_minimal.models import load_model
 from bavt_minimal.models.adapters import find_adapter
+from bavt_minimal.selection import sample_index
 from bavt_minimal.steps import normalize
 from bavt_minimal.tasks.data import Gold, Question
 from bavt_minimal.tasks.encyclopedia import RELATIONS, SPLITS, make_world
@@ -54,7 +56,7 @@ from bavt_minimal.tasks.lookup import Lookup
 
 TIERS = ((32, 8), (64, 16), (128, 32), (256, 64))
 PER_WORLD = 3  # questions
-# What the README shows; "all" adds other rules of selection, other scales, an overconfident critic and a planning vote.
+# What the README shows; "all" adds other scales, an overconfident critic, a planning vote and chains that share pages.
 PUBLISHED = (
     "vote",
     "greedy chain",
@@ -66,6 +68,12 @@ PUBLISHED = (
     "bavt, mix",
     "bavt, adapter",
     "bavt, oracle",
+    "alpha = 1, adapter",
+    "greedy, adapter",
+    "guide's UCB, adapter",
+    "one page, adapter",
+    "by value, adapter",
+    "by value, one page, adapter",
     "actor tuned, greedy chain",
     "own plans: bavt, adapter",
 )
@@ -79,9 +87,32 @@ class Overconfident:
     """The same ranking of steps, out of calibration: a mistake is as good as never certain (guide, pitfalls)."""
 
     critic: Any
+    scale: float = 0.4
 
     def __call__(self, steps: Any, ledger: Any) -> list[float]:
-        return [residual(1 - (1 - p) / 10, self.critic.scale) for p in self.critic.probabilities(steps, ledger)]
+        return [residual(1 - (1 - p) / 10, self.scale) for p in self.critic.probabilities(steps, ledger)]
+
+
+@dataclass(frozen=True)
+class OnePage:
+    """The same critic without the path: a right reading of a wrong page is as good as any."""
+
+    critic: Any
+    scale: float = 0.4
+
+    def __call__(self, steps: Any, ledger: Any) -> list[float]:
+        return [residual(p, self.scale) for p in self.critic.probabilities(steps, ledger)]
+
+
+class ByValue(BudgetAwareValueTreeSearch):
+    """The search with nodes drawn by V alone, whatever their children are, and the decay that this needs."""
+
+    def _select(self, tree: Any, frontier: Any) -> tuple[Any, float]:
+        draw = sum(node.expansions for node in tree.nodes)
+        visits = [node.expansions for node in frontier]
+        chances = BudgetAware(decay=0.5)([node.value for node in frontier], visits, tree.ledger.ratio())
+        index = sample_index(chances, len(frontier), np.random.default_rng((self.generator.seed, draw)))
+        return frontier[index], float(chances[index])
 
 
 @cache
@@ -109,8 +140,8 @@ def run_world(split: str, seed: int, draw: int, folder: Path, source: str | None
         gold = golds[question.id]
         for tokens, calls in TIERS:
 
-            def tree(critic: Any, **options: Any) -> Any:
-                return BudgetAwareValueTreeSearch(actor, critic, Budget(tokens, calls), tool, seed=draw, **options)  # noqa: B023
+            def tree(critic: Any, search: Any = BudgetAwareValueTreeSearch, **options: Any) -> Any:
+                return search(actor, critic, Budget(tokens, calls), tool, seed=draw, **options)  # noqa: B023
 
             def chains(critic: Any = None, model: Any = actor, **options: Any) -> Any:
                 return ParallelChains(model, critic, Budget(tokens, calls), tool, seed=draw, **options)  # noqa: B023
@@ -128,6 +159,10 @@ def run_world(split: str, seed: int, draw: int, folder: Path, source: str | None
                 "bavt, mix": tree(mixed),
                 "bavt, adapter": tree(adapter),
                 "bavt, oracle": tree(OracleCritic(gold.path)),
+                "one page, adapter": tree(OnePage(adapter)),
+                "by value, adapter": tree(adapter, ByValue),
+                "by value, one page, adapter": tree(OnePage(adapter), ByValue),
+                "by value, oracle": tree(OracleCritic(gold.path), ByValue),
                 "alpha = 1, adapter": tree(adapter, selection=BudgetAware(alpha_max=1.0)),
                 "greedy, adapter": tree(adapter, selection=greedy),
                 "guide's UCB, adapter": tree(adapter, selection=BudgetAwareUCB(total_budget=tokens)),
@@ -156,7 +191,9 @@ def run_world(split: str, seed: int, draw: int, folder: Path, source: str | None
                         "calls": spent["tool_calls"],
                         "prompt": result.ledger.prompt_tokens,
                         "reason": result.reason,
+                        "planned": len(result.plan),
                         "fault": "" if right else fault(result, question, gold),
+                        "judged": judged(result, gold) if name == "bavt, adapter" else [],
                     }
                 )
     bank.save()
@@ -169,16 +206,11 @@ def fault(result: SearchResult, question: Question, gold: Gold) -> str:
         return "budget" if result.reason in ("tokens", "tool_calls") else "planning"
     if list(map(relation_of, result.plan)) != list(map(relation_of, question.plan)):
         return "planning"
-    path = [normalize(text) for text in gold.path]
-    # Plan nodes are no steps; a step is right if it and all before it are on the gold path.
-    nodes = [node for node in walk(result.root) if node.parent and hasattr(node.state, "answers")]
-    said = {node: [normalize(text) for text in (*node.state.answers, node.text)] for node in nodes}
-    good = [node for node in nodes if said[node] == path[: len(said[node])]]
+    good = [node for node in steps_of(result) if on_path(node, gold)]
     if any(node.terminal for node in good):
         return "critic"  # it was there, and another was valued more
-    last = max(
-        good, key=lambda node: len(said[node]), default=result.node.path()[1] if is_plan(result) else result.root
-    )
+    start = result.node.path()[1] if is_plan(result) else result.root
+    last = max(good, key=lambda node: node.depth, default=start)
     if last.expansions:
         return "never sampled"
     values = {node.id: node.value for node in walk(result.root)}
@@ -189,6 +221,22 @@ def fault(result: SearchResult, question: Question, gold: Gold) -> str:
             return "selection"  # the right way on was valued more than what was drawn instead
     passed_over = any(value > last.value for id, value in values.items() if id != last.id)
     return "critic" if result.reason == "answered" or passed_over else "budget"
+
+
+def judged(result: SearchResult, gold: Gold) -> list[tuple[int, float, bool]]:
+    """Hop, residual, and whether it is right with all before it, of each step that the critic judged."""
+    return [(len(n.state.answers) + 1, n.residual_value, on_path(n, gold)) for n in steps_of(result)]
+
+
+def steps_of(result: SearchResult) -> list[Any]:
+    """The nodes that are steps; a plan is none."""
+    return [node for node in walk(result.root) if node.parent and hasattr(node.state, "answers")]
+
+
+def on_path(node: Any, gold: Gold) -> bool:
+    """Whether a step and all before it are on the gold path."""
+    said = [normalize(text) for text in (*node.state.answers, node.text)]
+    return said == [normalize(text) for text in gold.path[: len(said)]]
 
 
 def relation_of(step: str) -> set[tuple[str, str]]:
@@ -262,7 +310,13 @@ def summarize(rows: list[Row]) -> None:
         compare(name, "vote")
     compare("bavt, mix", "rerank, mix")
     compare("bavt, adapter", "rerank, adapter")
-    for name in ("alpha = 1, adapter", "greedy, adapter", "guide's UCB, adapter", "actor tuned, greedy chain"):
+    for name in (
+        "by value, one page, adapter",
+        "alpha = 1, adapter",
+        "greedy, adapter",
+        "guide's UCB, adapter",
+        "actor tuned, greedy chain",
+    ):
         compare("bavt, adapter", name)
     compare("own plans: bavt, adapter", "bavt, adapter")
     compare("own plans: bavt, adapter", "own plans: vote")
@@ -274,6 +328,15 @@ def summarize(rows: list[Row]) -> None:
             one, other = mean["bavt, adapter", tokens], mean["bavt, oracle", tokens]
             low, high = ratio_interval(one, other)
             print(f"  {tokens:>4} tokens: {one.mean() / other.mean():.3f} [{low:.3f}, {high:.3f}]")
+    own = [row for row in rows if row["method"] == "own plans: bavt, adapter"]
+    for tokens, _ in TIERS if own else ():
+        drawn = [row for row in own if row["tokens"] == tokens and row["planned"]]
+        planned, used = (np.mean([row[key] for row in drawn]) for key in ("planned", "calls"))
+        print(f"own plans, {tokens} tokens: {len(drawn)} with a plan, {planned:.1f} lookups planned, {used:.1f} used")
+    steps = np.array([step for row in rows if row["tokens"] == TIERS[-1][0] for step in row["judged"]])
+    for hop in sorted(set(steps[:, 0])) if len(steps) else ():
+        _, said, right = steps[steps[:, 0] == hop].T
+        print(f"critic adapter in the search, hop {hop:.0f}: AUC {auc(said, right):.3f} of {len(said)} steps")
     print("\nWhere the wrong answers come from, % of them".ljust(47) + "".join(f"{name:>15}" for name in FAULTS))
     for name in ("bavt, logprob", "bavt, mix", "bavt, adapter", "own plans: bavt, adapter"):
         for tokens, _ in TIERS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from bavt_minimal import Budget, BudgetAwareValueTreeSearch, Ledger, Sample, Step
+from bavt_minimal import Budget, BudgetAwareValueTreeSearch, Ledger, Sample, Step, TreeNode
 from bavt_minimal.budget import BudgetExceeded
 from bavt_minimal.cli.main import main
 from bavt_minimal.critics import calibration as cal
@@ -27,6 +27,7 @@ from bavt_minimal.critics import data, evaluate, fit
 from bavt_minimal.critics.adapter import AdapterCritic, load_adapter_critic
 from bavt_minimal.critics.head import CriticHead, ResidualValuePredictor, fit_predictor
 from bavt_minimal.critics.mix import LogProb, MixCritic, fit_mix
+from bavt_minimal.critics.path import path_residuals
 from bavt_minimal.critics.prompted import FORMS, SHOTS, FormCritic
 from bavt_minimal.models.hf import HFModel
 from bavt_minimal.models.scripted import ScriptedModel
@@ -42,6 +43,12 @@ def step(text: str = "Rome", logprobs: tuple[float, ...] = (-0.5,), page: str = 
     hidden = more.pop("hidden", {})
     prompt = f"Few words.\nPage: {page}\nQuestion: Where?\nAnswer:"
     return Step("Where?", "it", page, prompt, Sample(text, len(logprobs), logprobs, True, hidden), False, **more)
+
+
+def walk(node: TreeNode) -> Iterator[TreeNode]:
+    yield node
+    for child in node.children:
+        yield from walk(child)
 
 
 def noisy(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -340,6 +347,41 @@ def test_a_search_with_a_head_ends_well() -> None:
     assert "CriticHead(layers=(2,)" in str(search.trace.header["critic"])
 
 
+# The path
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.floats(0.01, 1))
+def test_a_step_is_judged_with_all_before_it(chances: list[float], scale: float) -> None:
+    residuals: tuple[float, ...] = ()
+    for place, chance in enumerate(chances, 1):
+        residuals += tuple(path_residuals([chance], scale, [step(residuals=residuals)]))
+        assert residuals[-1] == pytest.approx(scale * (2 * math.prod(chances[:place]) - 1), abs=1e-9)
+    assert list(residuals[1:]) == sorted(residuals[1:], reverse=True) or residuals == pytest.approx(
+        sorted(residuals)[::-1]
+    )
+
+
+def test_residuals_of_another_scale_do_no_harm() -> None:
+    for earlier, before in [((0.9,), 1.0), ((-0.9,), 0.0), ((), 1.0), ((-0.4, 0.4), 1.0)]:
+        assert path_residuals([0.5], 0.4, [step(residuals=earlier)]) == pytest.approx([0.4 * (before - 1)])
+    assert path_residuals([0.5], 0.0, [step(residuals=(0.0,))]) == [0.0]
+
+
+def test_in_a_search_a_right_reading_of_a_wrong_page_adds_nothing() -> None:
+    pages = {"Where is Ann?": "Rome or Oslo", "Rome": "the end", "Oslo": "the end"}
+    model = ScriptedModel(
+        {"Page: Rome or Oslo\nQuestion: Where is Ann?\nAnswer:": {"Rome": 9, "Oslo": 1}}, default={"Done": 1}
+    )
+    search = BudgetAwareValueTreeSearch(model, AdapterCritic(model), 60, pages.__getitem__, stop_value=2.0)
+    result = search.search("Where?", plan=["Where is Ann?", "And #1?"])
+    ends = [node for node in walk(result.root) if node.terminal]
+    assert {node.parent.text for node in ends} == {"Rome", "Oslo"}
+    for node in ends:
+        before = {"Rome": 0.9, "Oslo": 0.1}[node.parent.text]
+        assert node.residual_value == pytest.approx(0.4 * (2 * before - 1))
+        assert node.state.residuals == (node.parent.residual_value,)
+
+
 # The adapter
 
 
@@ -564,7 +606,7 @@ def test_untrained_and_foreign_critics_are_listed(
 
 
 def test_the_control_never_counts_as_best() -> None:
-    high = evaluate.Row(evaluate.CONTROL, auc=cal.Interval(0.9, 0.8, 1.0))
+    high = evaluate.Row(evaluate.CONTROLS[0], auc=cal.Interval(0.9, 0.8, 1.0))
     low = evaluate.Row("x", auc=cal.Interval(0.6, 0.5, 0.7))
     assert evaluate.best([high, low]) is low
 

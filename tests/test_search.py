@@ -19,6 +19,7 @@ from bavt_minimal import (
     BudgetAwareValueTreeSearch,
     ConstantCritic,
     Event,
+    LogProbCritic,
     Sample,
     SearchResult,
     TreeNode,
@@ -54,7 +55,8 @@ def nodes(root: TreeNode) -> list[TreeNode]:
 def exact_second_choice(budget: int, k: int) -> dict[str, Any]:
     """P(text of the node that is selected second), by enumerating all k-tuples of draws.
 
-    A draw of n words costs n + 1 tokens; V = 0.5 + 0.4 (2p - 1) with p the geometric mean over its tokens.
+    A draw of n words costs n + 1 tokens; V = 0.5 + 0.4 (2p - 1) with p the geometric mean over its tokens. The root is
+    worth 0.5 times the chance that its best child is wrong, and was expanded once.
     Of the budget 8 tokens are set aside, and a candidate reserves 8.
     """
     k = min(k, (budget - 8) // 8)
@@ -63,10 +65,9 @@ def exact_second_choice(budget: int, k: int) -> dict[str, Any]:
         chance = math.prod(FIRST[text] for text in draws)
         left = budget - sum(len(text.split()) + 1 for text in draws)
         alpha = min(50.0, budget / left)
-        weights = {"root": 0.5**alpha / 2}  # expanded once
-        for text in set(draws):
-            mean = FIRST[text] ** (1 / (len(text.split()) + 1))
-            weights[text] = (0.5 + 0.4 * (2 * mean - 1)) ** alpha
+        means = {text: FIRST[text] ** (1 / (len(text.split()) + 1)) for text in draws}
+        weights = {"root": (0.5 * (1 - max(means.values()))) ** alpha * 0.85}
+        weights |= {text: (0.5 + 0.4 * (2 * mean - 1)) ** alpha for text, mean in means.items()}
         for text, weight in weights.items():
             chances[text] += chance * weight / sum(weights.values())
     return dict(chances)
@@ -93,7 +94,7 @@ def test_the_second_selected_node_has_the_enumerated_probability(budget: int, k:
 
 
 def test_the_first_answer_of_a_greedy_search_has_the_enumerated_probability() -> None:
-    # One candidate, greedy: root, its child if V > 0.5 / 2, then the child's answer.
+    # One candidate, greedy: root, its child, which is worth more, then the child's answer.
     n, expected = 1500, {}
     for (place, p), (person, q) in itertools.product(FIRST.items(), THEN.items()):
         expected[f"{place} {person}"] = p * q
@@ -114,19 +115,45 @@ def test_the_first_answer_of_a_greedy_search_has_the_enumerated_probability() ->
 def test_recorded_chances_are_the_papers_rule_at_each_selection(rule: str) -> None:
     for seed in range(20):
         result = ask(120, seed=seed, answer_rule=rule)
-        values, expanded, terminal = {0: 0.5}, Counter[int](), set()
+        values, expanded, terminal, best = {0: 0.5}, Counter[int](), set(), {}
         for event in result.trace.events:
             if event.kind == "added":
                 values[event.node] = event.data["value"]
+                best[event.data["parent"]] = max(event.data["residual"], best.get(event.data["parent"], -0.4))
                 terminal |= {event.node} if event.data["terminal"] else set()
             if event.kind == "selected":
                 frontier = [n for n in values if n not in terminal and expanded[n] < 8]
                 alpha = min(50.0, 1 / event.data["ratio"])
-                weights = {n: values[n] ** alpha * 0.5 ** expanded[n] for n in frontier}
+                # A child of residual eta (2p - 1) is right with probability p.
+                worth = {n: max(0.05, values[n] * (1 - (best.get(n, -0.4) / 0.4 + 1) / 2)) for n in frontier}
+                weights = {n: worth[n] ** alpha * 0.85 ** expanded[n] for n in frontier}
                 assert event.data["chance"] == pytest.approx(weights[event.node] / sum(weights.values()))
                 assert event.data["frontier"] == len(frontier)
             if event.kind == "expanded":
                 expanded[event.node] += 1
+
+
+@pytest.mark.parametrize(
+    ("critic", "residuals", "worth"),
+    [
+        (LogProbCritic(0.4), [], 0.5),
+        (LogProbCritic(0.4), [-0.4, -0.4], 0.5),  # all children surely wrong: another is all that helps
+        (LogProbCritic(0.4), [0.0, -0.4], 0.25),
+        (LogProbCritic(0.4), [0.2], 0.125),
+        (LogProbCritic(0.4), [-0.4, 0.4], 0.05),  # a child is surely right: v_min is left
+        (LogProbCritic(0.0), [0.0], 0.25),
+        (lambda steps, ledger: [0.5] * len(steps), [0.5], 0.125),  # no scale of its own: residuals go up to 1
+        (lambda steps, ledger: [1.0] * len(steps), [1.0, 0.1], 0.05),
+    ],
+)
+def test_a_node_is_worth_expanding_as_far_as_no_child_is_right(
+    critic: Any, residuals: list[float], worth: float
+) -> None:
+    search = BudgetAwareValueTreeSearch(MODEL, critic, 60)
+    tree = search.start("Who?", 10, PLAN, None, Budget(0, 0))
+    for number, residual in enumerate(residuals):
+        tree.root.add_child(str(number), residual)
+    assert tree.promise(tree.root) == pytest.approx(worth)
 
 
 # Every token is counted

@@ -29,7 +29,9 @@ RULES: list[Selection] = [
 FRONTIER = st.lists(st.tuples(st.floats(0.05, 1), st.integers(0, 6)), min_size=1, max_size=8)
 
 
-def paper(values: list[float], visits: list[int], r: float, alpha_max: float = 50.0, decay: str = "0.5") -> list[float]:
+def paper(
+    values: list[float], visits: list[int], r: float, alpha_max: float = 50.0, decay: str = "0.85"
+) -> list[float]:
     """w = V^(1/r) * decay^visits in 60-digit decimals."""
     alpha = Decimal(alpha_max) if r == 0 else min(Decimal(alpha_max), 1 / Decimal(r))
     weights = [
@@ -245,7 +247,8 @@ def test_as_a_rule_ucb_takes_the_highest_score() -> None:
 
 def test_greedy_shares_ties_and_wears_out() -> None:
     assert greedy([0.5, 0.9, 0.9], [0, 0, 0], 1.0).tolist() == [0.0, 0.5, 0.5]
-    assert greedy([0.5, 0.9, 0.1], [0, 1, 0], 1.0).tolist() == [1.0, 0.0, 0.0]
+    assert greedy([0.5, 0.9, 0.1], [0, 3, 0], 1.0).tolist() == [0.0, 1.0, 0.0]  # 0.9 * 0.85^3 = 0.55
+    assert greedy([0.5, 0.9, 0.1], [0, 4, 0], 1.0).tolist() == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..critics.data import check_apart, draw_steps
-from ..critics.evaluate import CONTROL, Row, best, critics, evaluate_all, wanted_layers
+from ..critics.evaluate import CONTROLS, Row, best, critics, evaluate_all, wanted_layers
 from ..models import load_model
 from .main import UsageError
 
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     sets = []
     for unseen in (False, True):
         steps = (args.steps + 1) // 2 if unseen else args.steps
-        sets.append(list(draw_steps(model, args.split, steps, layers, unseen=unseen)))
+        sets.append(list(draw_steps(model, args.split, steps, layers, args.skip_worlds, unseen)))
         check_apart(sets[-1], args.split, unseen)
     said = ", ".join(f"{len(s)} steps of {len({x.reading.seed for x in s})} worlds" for s in sets)
     print(f"{model.name}, {args.split}: {said} (unseen relations and wording); prompted forms: a quarter of them")
@@ -55,7 +55,7 @@ def table(rows: Sequence[Row]) -> Table:
     """One row a critic; 80 columns wide."""
     shown = _table("critic", "AUC 95 %", "unseen 95 %", "ECE", "Brier", "tokens", "prompt", "ms")
     for row in rows:
-        name = f"{row.name} (control)" if row.name == CONTROL else row.name
+        name = f"{row.name} (control)" if row.name in CONTROLS else row.name
         if row.auc is None or row.cost is None:
             shown.add_row(name, row.note.split(":")[0])
             continue

@@ -116,6 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge.set_defaults(run=run_critics)
     judge.add_argument("--steps", type=count, default=2000, metavar="N", help="steps to judge (default 2000)")
     judge.add_argument("--split", choices=("test", "dev"), default="test", help="whose worlds (default test)")
+    judge.add_argument("--skip-worlds", type=count, default=0, metavar="N", help="leave out the first worlds of it")
     judge.add_argument("--model", metavar="SOURCE", help="a folder or a hub id (default: SmolLM2-135M-Instruct)")
     judge.add_argument("--only", metavar="NAME,...", help="these critics only")
     judge.add_argument("--by-relation", action="store_true", help="AUC for each relation too")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ..budget import Ledger
 from ..checks import check_range
-from ..critic import residual
 from ..steps import LanguageModel, Step
 from .calibration import Calibration, read_calibration
+from .path import path_residuals
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class AdapterCritic:
 
     def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """Residuals in [-scale, scale]. Raises BudgetExceeded where prompts are charged and are too dear."""
-        return [residual(p, self.scale) for p in self.probabilities(steps, ledger)]
+        return path_residuals(self.probabilities(steps, ledger), self.scale, steps)
 
     def probabilities(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """Probabilities of the steps; 0 for a text that has none."""

@@ -21,13 +21,13 @@ from ..steps import Step
 from ..training.labels import LabeledStep
 from .adapter import AdapterCritic, load_adapter_critic
 from .calibration import Interval, auc, auc_interval, brier, ece
-from .fit import load_mix
+from .fit import load_features, load_mix
 from .head import CriticHead
 from .mix import Judge, LogProb
 from .prompted import FORMS, FormCritic
 
 PROMPTED_SHARE = 4  # the prompted forms are slow and weak: they judge every step of one reading in four
-CONTROL = "no page"
+CONTROLS = ("no page", "shuffled labels")  # neither can know what is right
 
 
 class Cost(NamedTuple):
@@ -81,9 +81,17 @@ def critics(model: HFModel) -> dict[str, Callable[[], Judge]]:
         "head": lambda: CriticHead.load(model),
         "mix": lambda: load_mix(model),
         "adapter": adapter,
-        CONTROL: lambda: WithoutPage(AdapterCritic(model)),
+        "no page": lambda: WithoutPage(AdapterCritic(model)),
+        "shuffled labels": lambda: shuffled_head(model),
     }
     return made | {f"prompted-{form}": lambda form=form: FormCritic(model, form) for form in FORMS}
+
+
+def shuffled_head(model: HFModel, seed: int = 0) -> CriticHead:
+    """A control: the shipped head fitted anew to its states, with the labels of other steps."""
+    features, head = load_features(), CriticHead.load(model)
+    head.fit(features["train.states"], np.random.default_rng(seed).permutation(features["train.targets"]), seed)
+    return head
 
 
 def judge(critic: Judge, drawn: Sequence[LabeledStep]) -> tuple[NDArray[np.float64], Cost]:
@@ -160,7 +168,7 @@ def some(drawn: Sequence[LabeledStep], every: int) -> list[LabeledStep]:
 def wanted_layers(model: HFModel, names: Sequence[str]) -> tuple[int, ...]:
     """The hidden states to take while drawing, for the critics of `names` that are there."""
     layers: set[int] = set()
-    for name in {"head", "mix"} & set(names):
+    for name in {"head", "mix", "shuffled labels"} & set(names):
         try:
             layers |= set(getattr(critics(model)[name](), "layers", ()))
         except (FileNotFoundError, ValueError):
@@ -170,5 +178,5 @@ def wanted_layers(model: HFModel, names: Sequence[str]) -> tuple[int, ...]:
 
 def best(rows: Sequence[Row]) -> Row | None:
     """The critic of the highest AUC; controls and the untrained do not count."""
-    judged = [row for row in rows if row.auc is not None and row.name != CONTROL and not np.isnan(row.auc.value)]
+    judged = [row for row in rows if row.auc is not None and row.name not in CONTROLS and not np.isnan(row.auc.value)]
     return max(judged, key=lambda row: row.auc.value if row.auc else 0.0, default=None)

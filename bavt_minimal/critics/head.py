@@ -27,6 +27,7 @@ from ..critic import residual
 from ..models.adapters import SHIPPED, read_card
 from ..models.weights import WeightsError, sha256
 from ..steps import LanguageModel, Step
+from .path import path_residuals
 
 Array = NDArray[np.float32]
 WEIGHTS, CARD = "head.safetensors", "card.json"
@@ -87,7 +88,7 @@ class CriticHead:
 
     def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """Residuals in [-scale, scale]. Free if the states came with the samples; else see `states`."""
-        return [residual(p, self.scale) for p in self.probabilities(steps, ledger)]
+        return path_residuals(self.probabilities(steps, ledger), self.scale, steps)
 
     def probabilities(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """How likely each step is right; .5 for states that are not numbers."""

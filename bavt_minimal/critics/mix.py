@@ -18,6 +18,7 @@ from ..checks import check_choice, check_range
 from ..critic import residual
 from ..steps import Step
 from .calibration import check_labels, logit, sigmoid
+from .path import path_residuals
 
 VIEWS: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": lambda logprobs: math.fsum(logprobs) / len(logprobs),
@@ -88,7 +89,7 @@ class MixCritic:
 
     def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """Residuals in [-scale, scale]. Raises BudgetExceeded if a part does."""
-        return [residual(p, self.scale) for p in self.probabilities(steps, ledger)]
+        return path_residuals(self.probabilities(steps, ledger), self.scale, steps)
 
     def probabilities(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """Every part is asked once for all the steps."""
