@@ -20,6 +20,7 @@ from ..budget import Budget
 from ..chains import ParallelChains
 from ..critic import ConstantCritic, Critic, LogProbCritic
 from ..critics import agent as trained
+from ..models import ServerModel, is_url
 from ..models.adapters import CARD, SHIPPED
 from ..planner import PLAN_EXAMPLES, Planner
 from ..search import BudgetAwareValueTreeSearch
@@ -111,6 +112,8 @@ def prepare(args: argparse.Namespace) -> Job:
     tool = Lookup(world.pages)
     default_model = args.model is None
     notes = [choose_critic(settings, default_model)]
+    if is_url(args.model) and settings["critic"] in WEIGHTS:
+        raise UserError(f"--critic {settings['critic']}: it needs a model's weights; use logprob")
     if earlier is not None:
         bare = not question.plan and tuple(plan) == check_plan(before, None)
         question = replace(question, text=before, plan=() if bare else tuple(plan))
@@ -185,6 +188,21 @@ def choose_critic(settings: dict[str, Any], default_model: bool) -> str:
     if default_model and settings["critic"] == "logprob":
         return f"steps are judged by log-probability: there is no critic adapter here ({remedy('critic')})."
     return ""
+
+
+def check_server(job: Job, model: ServerModel, named: bool) -> None:
+    """Ask a server, before the search, for what the critic needs. Raises UserError if it was named and cannot work."""
+    critic = job.settings["critic"]
+    if critic == "prompted":
+        try:
+            model.score("Reply:", (" yes", " no"))
+        except NotImplementedError as error:
+            raise UserError(f"--critic prompted: {error}") from None
+    if critic == "logprob" and not model.gives_logprobs():
+        if named:
+            raise UserError("--critic logprob: the server gives no log-probabilities; --critic constant needs none")
+        job.settings["critic"] = "constant"
+        note("no step is judged (critic constant), as the server gives no log-probabilities")
 
 
 def choose_plan(settings: dict[str, Any], has_plan: bool, default_model: bool, source: str | None) -> str:

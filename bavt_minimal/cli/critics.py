@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..critics.data import check_apart, draw_steps
 from ..critics.evaluate import CONTROLS, Row, best, critics, evaluate_all, wanted_layers
-from ..models import load_model
+from ..models import is_url, load_model
 from .main import UsageError
 
 
@@ -20,6 +20,8 @@ def run(args: argparse.Namespace) -> int:
     """Draw the steps, judge them by each critic, print the table."""
     if args.steps < 1:
         raise UsageError("--steps must be at least 1, got 0")
+    if is_url(args.model):
+        raise UsageError(f"--model {args.model}: critics are compared on a model's weights; give a folder or a hub id")
     console, model = Console(), load_model(args.model)
     names = list(critics(model)) if args.only is None else args.only.split(",")
     for name in names:
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {row.name}: {row.note or f'AUC {_short(row.auc and row.auc.value)}'}", flush=True)
         rows.append(row)
     console.print(table(rows))
-    print("tokens, prompt tokens and milliseconds are those of judging one step")
+    print("tokens, prompt tokens and milliseconds are those of judging one step; * is a control, which cannot know")
     if args.by_relation:
         console.print(relation_table(rows))
     if args.out:
@@ -55,7 +57,7 @@ def table(rows: Sequence[Row]) -> Table:
     """One row a critic; 80 columns wide."""
     shown = _table("critic", "AUC 95 %", "unseen 95 %", "ECE", "Brier", "tokens", "prompt", "ms")
     for row in rows:
-        name = f"{row.name} (control)" if row.name in CONTROLS else row.name
+        name = f"{row.name} *" if row.name in CONTROLS else row.name
         if row.auc is None or row.cost is None:
             shown.add_row(name, row.note.split(":")[0])
             continue

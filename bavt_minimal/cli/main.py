@@ -98,7 +98,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     ask.add_argument("--seed", type=count, metavar="N", help="another seed draws other steps (default 0)")
     ask.add_argument("--data", metavar="FILE", help="your own pages and questions, as JSON")
-    ask.add_argument("--model", metavar="SOURCE", help="a folder or a hub id (default: SmolLM2-135M-Instruct)")
+    ask.add_argument(
+        "--model",
+        metavar="SOURCE",
+        help="a folder, a hub id, or a server's address such as http://localhost:8000#NAME, its key in BAVT_API_KEY "
+        "(default: SmolLM2-135M-Instruct)",
+    )
     ask.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     ask.add_argument("--save", metavar="FILE", help="keep the trace here, up to date after every expansion")
     ask.add_argument("--resume", metavar="FILE", help="go on with this trace; its settings and its file are used")
@@ -162,14 +167,17 @@ def run_ask(args: argparse.Namespace) -> int:
     """Check everything that can be checked without the model, then load it and search."""
     from rich.console import Console
 
-    from .ask import ask, prepare
+    from .ask import ask, check_server, prepare
 
     job = prepare(args)
     if sys.stderr.isatty():
         print(f"Loading {plain(args.model or 'the model', 80)} ...", file=sys.stderr, flush=True)
-    from ..models import load_model
+    from ..models import ServerModel, load_model
 
-    return ask(job, load_model(args.model), Console())
+    model = load_model(args.model)
+    if isinstance(model, ServerModel):
+        check_server(job, model, args.critic is not None)
+    return ask(job, model, Console())
 
 
 def run_show(args: argparse.Namespace) -> int:

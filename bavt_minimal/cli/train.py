@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..critics.fit import fit_calibration, fit_head
-from ..models import load_model
+from ..models import is_url, load_model
 from ..models.adapters import CARD, read_card
 from ..models.hf import HFModel
 from ..training import critic, planner
@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     """Train, evaluate on dev, keep the figures in the card. What is finished already is only reported."""
     if args.steps is not None and args.steps < LEARNED:
         raise UsageError(f"--steps must be at least {LEARNED}, got {args.steps}")
+    if is_url(args.model):
+        raise UsageError(f"--model {args.model}: training needs a model's weights; give a folder or a hub id")
     if args.threads is not None:
         if not 1 <= args.threads <= 4 * (os.cpu_count() or 1):
             raise UsageError(f"--threads must be 1 .. {4 * (os.cpu_count() or 1)}, got {args.threads}")
