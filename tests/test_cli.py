@@ -417,14 +417,14 @@ def test_full_disk_under_stdout_is_one_line(data: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and done.stderr.startswith("bavt: error: ") and done.stderr.count("\n") == 1
 
 
-def interrupt(command: list[str], where: Path, after: str = "answer found") -> tuple[int, str]:
-    """Run until `after` is printed, press Ctrl-C, return the exit code and standard error."""
+def interrupt(command: list[str], where: Path) -> tuple[int, str]:
+    """Run until a first step is there, press Ctrl-C, return the exit code and standard error."""
     with subprocess.Popen(
         command, cwd=where, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stdout:
-            if after in line:
+            if "step 1:" in line and "value" in line:
                 process.send_signal(signal.SIGINT)
                 break
         process.stdout.read()

@@ -1,0 +1,129 @@
+"""Theorem 1: its bound against the exact negative binomial, its p_min on real searches, and what a cap is for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom, binomtest, nbinom
+
+from bavt_minimal import BudgetAware
+from bavt_minimal.benchmark.simulator import Setting
+from bavt_minimal.benchmark.theorem import VALUES, answers_in_time, expansions_needed, least_progress, reach
+
+UNBOUNDED = 1e6
+
+
+@given(st.integers(1, 30), st.floats(0.001, 1.0), st.floats(1e-6, 0.9))
+def test_the_bound_holds_for_the_exact_negative_binomial(steps: int, p: float, eps: float) -> None:
+    enough = expansions_needed(steps, p, eps)
+    assert nbinom.sf(enough - steps, steps, p) <= eps * (1 + 1e-9)  # expansions that fail before `steps` succeed
+    assert binom.cdf(steps - 1, enough, p) <= eps * (1 + 1e-9)
+
+
+def test_the_bound_by_hand() -> None:
+    assert expansions_needed(3, 0.5, math.exp(-2)) == math.ceil((3 + math.sqrt(12) + 4) / 0.5) == 21
+    assert expansions_needed(4, 1.0, 1.0) == 4  # no doubt asked for: K steps
+
+
+@pytest.mark.parametrize(("steps", "p", "eps"), [(1, 0.5, 0.05), (3, 0.1, 0.05), (10, 0.3, 0.01), (30, 0.5, 0.05)])
+def test_the_bound_is_at_most_six_times_what_is_needed(steps: int, p: float, eps: float) -> None:
+    exact = nbinom.ppf(1 - eps, steps, p) + steps
+    assert 1 <= expansions_needed(steps, p, eps) / exact < 6
+
+
+@pytest.mark.parametrize(
+    ("steps", "p", "eps", "name"),
+    [(0, 0.5, 0.1, "steps"), (1, 0.0, 0.1, "p_min"), (1, 1.1, 0.1, "p_min"), (1, 1, 0, "eps")],
+)
+def test_wrong_arguments_are_named(steps: int, p: float, eps: float, name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        expansions_needed(steps, p, eps)
+
+
+# p_min
+
+
+def test_least_progress_by_hand() -> None:
+    setting = Setting(depth=2, wrong=2, p=0.5)  # root and its three children
+    assert least_progress(setting, 2, 1.0) == pytest.approx(0.05 / 3.05 * 0.75)
+    assert least_progress(setting, 1, 2.0, v_min=0.5) == pytest.approx(0.25 / 3.25 * 0.5)
+    with pytest.raises(ValueError, match="spread must be 0"):
+        least_progress(Setting(spread=0.1), 1, 1.0)
+
+
+@given(st.lists(st.floats(0.05, 1.0), min_size=4, max_size=4), st.floats(0.0, 1.0), st.integers(1, 4), st.data())
+def test_no_frontier_gives_a_node_less(values: list[float], r: float, frontier: int, data: st.DataObject) -> None:
+    setting = Setting(depth=2, wrong=2, p=1.0)
+    visits = data.draw(st.lists(st.integers(0, 50), min_size=frontier, max_size=frontier))
+    chances = BudgetAware(4.0, decay=1.0)(values[:frontier], visits, r)
+    assert chances.min() >= least_progress(setting, 1, 4.0) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("area", [0.5, 0.95])
+def test_searches_find_the_answer_within_the_bound(area: float) -> None:
+    setting, eps, searches = Setting(depth=2, wrong=1, p=0.6, auc=area), 0.2, 60
+    least = least_progress(setting, 1, 1.0)
+    found = [reach(setting, expansions_needed(2, least, eps), 1.0, seed=seed) for seed in range(searches)]
+    reached = [each.expansions for each in found if each.expansions is not None]
+    assert binomtest(len(reached), searches, 1 - eps, alternative="less").pvalue > 1e-3
+    assert min(each.least for each in found) >= least
+    assert np.quantile(reached, 1 - eps) < expansions_needed(2, least, eps) / 10  # and how loose the bound is
+
+
+def test_an_evenly_spent_budget_needs_no_cap() -> None:
+    """r falls from 1 to 0 evenly, so that 1/r is at most 2 for the first half, whatever it grows to later."""
+    setting, eps, searches = Setting(depth=2, wrong=1, p=0.6, auc=0.5), 0.2, 40
+    half = expansions_needed(2, least_progress(setting, 1, 2.0), eps)
+    found = [reach(setting, 2 * half, UNBOUNDED, seed=seed).expansions for seed in range(searches)]
+    within = sum(each is not None and each <= half for each in found)
+    assert binomtest(within, searches, 1 - eps, alternative="less").pvalue > 1e-3
+
+
+# What a cap is for
+
+
+def exact_chance(alpha: float, expansions: int) -> float:
+    """P(answer within `expansions`), as a Markov chain over which of the nodes are known: none, good, bad, both.
+
+    A child of V takes the root's share (V - .5 + 1) / 2: what its residual says of the chance that it is right.
+    """
+    good, bad = VALUES["good"] ** alpha, VALUES["bad"] ** alpha
+    beside_good, beside_bad = (((1.5 - VALUES[name]) / 2 * 0.5) ** alpha for name in ("good", "bad"))
+    chain = np.zeros((5, 5))  # the last state: answered
+    chain[0, 1] = chain[0, 2] = 0.5
+    chain[1, 3] = beside_good / (beside_good + good) / 2
+    chain[1, 4] = good / (beside_good + good) / 2
+    chain[2, 3] = beside_bad / (beside_bad + bad) / 2
+    chain[3, 4] = good / (beside_bad + good + bad) / 2
+    chain[np.arange(5), np.arange(5)] = 1 - chain.sum(axis=1)
+    return float(np.linalg.matrix_power(chain, expansions)[0, 4])
+
+
+@pytest.mark.parametrize("alpha", [1.0, 4.0, 12.0])
+@pytest.mark.parametrize("expansions", [3, 10, 60])
+def test_the_smallest_example_has_the_enumerated_chance(alpha: float, expansions: int) -> None:
+    n = 400
+    seen = sum(answers_in_time(alpha, expansions, seed) for seed in range(n))
+    assert binomtest(seen, n, exact_chance(alpha, expansions)).pvalue > 1e-3
+
+
+def test_without_a_cap_half_of_the_searches_starve_and_with_one_none() -> None:
+    seeds, long = range(100), 400
+    unbounded = [answers_in_time(UNBOUNDED, long, seed) for seed in seeds]
+    assert binomtest(sum(unbounded), len(seeds), 0.5).pvalue > 1e-3
+    assert unbounded == [answers_in_time(UNBOUNDED, long // 8, seed) for seed in seeds]  # more budget, no more answers
+    assert all(answers_in_time(1.0, long, seed) for seed in seeds)
+    assert exact_chance(1.0, long) > 1 - 1e-6
+    # However high the cap, the chance goes to 1 in the end; the end is far.
+    assert exact_chance(12.0, 1000) == pytest.approx(0.5, abs=1e-3)
+    assert exact_chance(12.0, 10**12) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_decay_of_widened_nodes_saves_a_high_cap() -> None:
+    # The root beside the dead end has .15^50 to its .9^50: made good after 130 expansions of the dead end.
+    assert math.ceil(50 * math.log2(0.9 / 0.15)) == 130
+    assert all(answers_in_time(50.0, 400, seed, decay=0.5) for seed in range(50))
