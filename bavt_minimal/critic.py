@@ -2,7 +2,8 @@
 
 A critic is any callable `(steps, ledger) -> residuals`: one number in [-1, 1] for each step, judged together, its
 costs charged to the role "critic". `tokens_per_step` says the most that judging one step generates, so that the search
-can keep it free; 0 if absent. The scale eta keeps one step from moving a node's value across the whole range.
+can keep it free; 0 if absent. `scale` is eta, the residual of certain progress; 1 if absent. It keeps one step from
+moving a node's value across the whole range, and tells the search what a residual says of the chance of being right.
 Source: paper, "residual value critic".
 """
 

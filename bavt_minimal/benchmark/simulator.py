@@ -1,8 +1,8 @@
 """A task with known chances, on which the real search runs: same kernel, same ledger, scripted parts.
 
 A state is named by the way to it, "s" and a digit a step: 0 is the right step, 1 .. `wrong` are the others. `World` is
-the language model, and its `page` and `judge` are the tool and the critic. All noise is keyed by (seed, state), so that
-every method meets the same samples, and a step judged twice gets the same judgment.
+the language model, `World.page` the tool and `Judge` the critic. All noise is keyed by (seed, state), so that every
+method meets the same samples, and a step judged twice gets the same judgment.
 The critic is binormal (Green and Swets 1966): it sees a score from N(d/2, 1) for a right step and from N(-d/2, 1) for a
 wrong one, where AUC = Phi(d / sqrt 2), and says the exact posterior chance of right.
 """
@@ -19,6 +19,9 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from ..budget import Budget, Ledger
 from ..chains import ParallelChains
 from ..checks import check_count, check_range
@@ -27,7 +30,7 @@ from ..models.request import check_sampling
 from ..models.scripted import ScriptedModel
 from ..search import BudgetAwareValueTreeSearch
 from ..searcher import Searcher
-from ..selection import BudgetAware, BudgetAwareUCB, Selection, greedy, uniform
+from ..selection import BudgetAware, BudgetAwareUCB, Selection, checked, greedy, uniform
 from ..steps import Sample, Step
 
 QUESTION, FIRST = "Which way?", "Where to?"  # the second is the plan's first step
@@ -93,7 +96,7 @@ class State:
 
 
 class World(ScriptedModel):
-    """One instance of a setting. It is the model, `page` is the tool, `judge` the critic, `plan` the plan."""
+    """One instance of a setting. It is the model; `page` is the tool, `judge` the critic, `plan` the plan."""
 
     def __init__(self, setting: Setting, seed: int = 0):
         super().__init__(self._weights, name="simulator")
@@ -104,6 +107,7 @@ class World(ScriptedModel):
         self.wrong = [x / sum(mass) for x in mass]  # (wrong,) shares of the chance 1 - p
         self.bounds = list(accumulate(self.wrong))[:-1]
         self.separation = setting.separation
+        self.judge = Judge(self, setting.scale, setting.overconfidence)
         self._known: dict[str, State] = {}
 
     def state(self, path: str) -> State:
@@ -139,11 +143,6 @@ class World(ScriptedModel):
     def page(self, query: str) -> str:
         """The tool: something to read about a state, nothing about a dead end."""
         return "" if query != FIRST and self.state(query).dead else f"About {query}."
-
-    def judge(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
-        """The critic: residuals of the chance that a step, with all before it if `whole_path`, is right."""
-        over, scale = self.setting.overconfidence, self.setting.scale
-        return [residual(1.0 - (1.0 - self.state(step.text).chance) / over, scale) for step in steps]
 
     def _path(self, prompt: str) -> str:
         match = PROMPT.search(prompt)
@@ -186,6 +185,20 @@ class World(ScriptedModel):
             logprobs = (math.log(max(chance, 1e-300)), *[0.0] * (tokens - 1))
             found = state.texts[digit] = Sample(text, tokens, logprobs, True)
         return found
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The critic of a world: residuals of the chance that a step, with all before it if `whole_path`, is right."""
+
+    world: World = field(repr=False)
+    scale: float = 0.4
+    overconfidence: float = 1.0
+
+    def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
+        """Residuals in [-scale, scale]."""
+        chances = [self.world.state(step.text).chance for step in steps]
+        return [residual(1.0 - (1.0 - chance) / self.overconfidence, self.scale) for chance in chances]
 
 
 def cut(sample: Sample, cap: int) -> Sample:
@@ -240,6 +253,12 @@ def reversed_share(r: float) -> float:
     return 1.0 / max(1.0 - r, 1e-9)
 
 
+def decay_inside(values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:
+    """(V decay^n)^(1/r): the paper's rule on what `greedy` takes the best of, so that its limit is `greedy`."""
+    v, n = checked(values, visits, r)
+    return BudgetAware(decay=1.0)(v * BudgetAware.decay**n, n, r)
+
+
 PAPER = "V^(1/r)"
 SCHEDULES: dict[str, Method] = {
     PAPER: tree,
@@ -248,7 +267,9 @@ SCHEDULES: dict[str, Method] = {
     "1 + 3 (1 - r)": scheduled(lambda r: 1.0 + 3.0 * (1.0 - r)),
     "alpha = 1": scheduled(lambda r: 1.0),
     "alpha = 4": scheduled(lambda r: 4.0),
+    "alpha = 50": scheduled(lambda r: 50.0),
     "1/(1 - r)": scheduled(reversed_share),
+    "decay inside": lambda world: tree(world, decay_inside),
     "greedy": lambda world: tree(world, greedy),
 }
 OTHERS: dict[str, Method] = {

@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..budget import Budget, Ledger
 from ..checks import check_count, check_range
 from ..models.scripted import ScriptedModel
 from ..search import BudgetAwareValueTreeSearch
-from ..selection import BudgetAware
+from ..selection import BudgetAware, Selection
 from ..steps import Step
 from ..trace import Event
 from .simulator import QUESTION, Setting, World, tree
@@ -48,6 +52,20 @@ def least_progress(setting: Setting, num_candidates: int, alpha_max: float, v_mi
     return weight / (weight + others) * (1.0 - (1.0 - setting.p) ** check_count("num_candidates", num_candidates, 1))
 
 
+@dataclass
+class Remembered:
+    """A rule that keeps the chances it gave last."""
+
+    rule: Selection
+    chances: list[float] = field(default_factory=list, init=False, repr=False)
+
+    def __call__(self, values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:
+        """Probabilities (N,)."""
+        given = self.rule(values, visits, r)
+        self.chances = given.tolist()
+        return given
+
+
 class Reached(NamedTuple):
     """One search that looks for the right answer."""
 
@@ -62,33 +80,24 @@ def reach(setting: Setting, expansions: int, alpha_max: float, num_candidates: i
     each expansion. What guards a search from starving but the cap is off: decay = 1, no limit to widening.
     """
     world, share = World(setting, seed), setting.tokens_per_step
-    rule = BudgetAware(alpha_max, decay=1.0)
+    rule = Remembered(BudgetAware(alpha_max, decay=1.0))
     search = tree(world, rule, num_candidates=num_candidates, v_min=V_MIN, stop_value=2.0)
     search.max_widen = search.max_expansions = check_count("expansions", expansions, least=1)
     search.budget = Budget(expansions * num_candidates * share + share)  # the last share is the backstop's
-    texts, values, visits = {0: "s"}, {0: search.v0}, {0: 0}
-    best = {0: -setting.scale}  # residual of a node's best child
+    texts, frontier = {0: "s"}, [0]
     furthest, count, least = 0, 0, 1.0
     for event in search.run(QUESTION, setting.depth, world.plan):
         if forced(event):
             break
         if event.kind == "selected":
-            count += 1
             drawn = 1.0 - (1.0 - world.state(texts[furthest]).p) ** num_candidates
-            worth = [
-                max(V_MIN, v * (1.0 - best[node] / setting.scale) / 2.0) for node, v in values.items()
-            ]  # `promise`
-            chances = rule(worth, list(visits.values()), event.data["ratio"])
-            least = min(least, float(chances[list(values).index(furthest)]) * drawn)
-            visits[event.node] += 1
+            count, least = count + 1, min(least, rule.chances[frontier.index(furthest)] * drawn)
         elif event.kind == "added":
             texts[event.node], good = event.data["text"], world.answer.startswith(event.data["text"])
-            parent, best[event.node] = event.data["parent"], -setting.scale
-            best[parent] = max(best[parent], event.data["residual"])
             if event.data["terminal"] and good:
                 return Reached(count, least)
             if not event.data["terminal"]:
-                values[event.node], visits[event.node] = event.data["value"], 0
+                frontier.append(event.node)
                 furthest = event.node if good else furthest
     return Reached(None, least)
 
@@ -101,7 +110,7 @@ def forced(event: Event) -> bool:
 # The smallest task on which an unbounded exponent starves the right node
 
 PLAN = ("Which?", "Then #1?")
-VALUES = {"root": 0.5, "good": 0.6, "bad": 0.9}
+VALUES = {"good": 0.6, "bad": 0.9}  # the root has .5
 TABLE: Mapping[str, Mapping[str, float]] = {
     "Which?\nAnswer:": {"good": 0.5, "bad": 0.5},
     "Then good?\nAnswer:": {"answer": 0.5, "": 0.5},
