@@ -1,13 +1,15 @@
 """When does budget-awareness pay? V^(1/r) against every other rule and baseline, over a grid of simulated tasks.
 
     python benchmarks/map.py --searches 300 --out map.json.gz --figure map.svg      # makes the rows
-    python benchmarks/map.py --read map.json.gz --figure map.svg                    # prints them again
+    python benchmarks/map.py --read map.json.gz --each                              # prints them again, every cell
+    python benchmarks/map.py --theorem                                              # Theorem 1 beside real searches
 
 A cell is one task and one budget; its worlds are the same for all methods, so differences are paired. Intervals are
 normal ones of the mean paired difference, 95 %: with hundreds of worlds a cell they agree with the bootstrap's, which
 takes longer than the search. A cell is a win or a loss if the exact sign test on the worlds in which the two differ
 (McNemar) is below .05 after Holm's correction over all cells; else a tie. Pooled intervals are over worlds, each
-averaged over all cells first, because the cells share their random numbers.
+averaged over all cells first, because the cells share their random numbers. Where the spread is 0 a greedy chain is
+right in all worlds or in none: it is a baseline for the other cells only.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
 from bavt_minimal.benchmark.simulator import METHODS, PAPER, SCHEDULES, Setting, simulate
+from bavt_minimal.benchmark.theorem import measure
 
 # Budgets are in chains: the tokens of that many whole chains, and a tool call for each of their steps.
 GRID: dict[str, tuple[Any, ...]] = {
@@ -54,7 +57,18 @@ VARIANTS: dict[str, dict[str, Any]] = {  # one thing at a time, from the center
 }
 SYMBOL = {"win": "+", "tie": "=", "loss": "-"}
 COLOR = {"win": "#0072B2", "tie": "#F2F2F2", "loss": "#E69F00"}  # Okabe-Ito; each with its sign
-PANELS = ("alpha = 1", "alpha = 4", "1/sqrt r", "1/(1 - r)", "greedy", "guide's UCB", "uniform", "vote", "rerank")
+PANELS = (
+    "alpha = 1",
+    "alpha = 4",
+    "alpha = 50",
+    "1/(1 - r)",
+    "decay inside",
+    "greedy",
+    "guide's UCB",
+    "vote",
+    "rerank",
+)
+BRIEF = ("alpha = 1", "alpha = 4", "greedy", "1/(1 - r)", "guide's UCB", "vote", "rerank")  # in the table of groups
 
 
 @dataclass(frozen=True)
@@ -149,21 +163,15 @@ def label(cell: Cell) -> str:
     return f"depth {s.depth}, p {s.p:g}, spread {s.spread:g}, AUC {s.auc:g}, {cell.chains:g} chains"
 
 
-def report(cells: Sequence[Cell], title: str) -> None:
-    """Each cell, then the counts."""
-    others = [name for name in METHODS if name != PAPER]
+def report(cells: Sequence[Cell], title: str, each: bool) -> None:
+    """Every cell if `each`, then the counts."""
+    others = [name for name in METHODS if name in cells[0].right and name != PAPER]
     found = {other: compare(cells, other) for other in others}
     print(f"\n{title}: {len(cells)} cells of {len(cells[0].right[PAPER])} worlds")
-    print(f"{PAPER} right, then {PAPER} minus each, in points, half width of the 95 % interval; + win, - loss, = tie")
-    for number, other in enumerate(others, 1):
-        print(f"  {number:2} {other}")
-    print(" " * 44 + "right" + "".join(f"{number:>11}" for number in range(1, len(others) + 1)))
-    for i, cell in enumerate(cells):
-        parts = [f"{100 * mean:+.1f}±{100 * half:.1f}{SYMBOL[kind]}" for mean, half, kind, _ in _row(found, i)]
-        first = f"{cell.name}, {cell.chains:g} chains" if cell.name != "grid" else label(cell)
-        print(f"{first:<44}{cell.right[PAPER].mean():5.3f}" + "".join(f"{part:>11}" for part in parts))
+    if each:
+        print_cells(cells, found)
     print("\n" + " " * 24 + "right   found   tokens used, % of the budget (means over cells)")
-    for name in METHODS:
+    for name in (PAPER, *others):
         right, had = np.mean([c.right[name].mean() for c in cells]), np.mean([c.found[name] for c in cells])
         used = np.mean([c.tokens[name] / c.setting.tokens for c in cells])
         print(f"{name:<24}{right:.3f}   {had:.3f}{100 * used:11.0f}")
@@ -172,14 +180,47 @@ def report(cells: Sequence[Cell], title: str) -> None:
         kinds = [kind for _, _, kind, _ in found[other]]
         above = sum(clear and mean > 0 for mean, _, _, clear in found[other])
         below = sum(clear and mean < 0 for mean, _, _, clear in found[other])
-        mean, half = pooled(cells, PAPER, other)
         counts = "".join(f"{kinds.count(kind):6}" for kind in ("win", "tie", "loss"))
-        span = f"{100 * mean:+.2f} [{100 * (mean - half):+.2f}, {100 * (mean + half):+.2f}]"
-        print(f"{other:<22}{counts}{above:15}{below:10}".ljust(70) + span)
+        print(f"{other:<22}{counts}{above:15}{below:10}".ljust(70) + span(*pooled(cells, PAPER, other)))
+
+
+def print_cells(cells: Sequence[Cell], found: dict[str, list[Any]]) -> None:
+    """A line for each cell."""
+    print(f"{PAPER} right, then {PAPER} minus each, in points, half width of the 95 % interval; + win, - loss, = tie")
+    for number, other in enumerate(found, 1):
+        print(f"  {number:2} {other}")
+    print(" " * 44 + "right" + "".join(f"{number:>11}" for number in range(1, len(found) + 1)))
+    for i, cell in enumerate(cells):
+        parts = [f"{100 * mean:+.1f}±{100 * half:.1f}{SYMBOL[kind]}" for mean, half, kind, _ in _row(found, i)]
+        first = f"{cell.name}, {cell.chains:g} chains" if cell.name != "grid" else label(cell)
+        print(f"{first:<44}{cell.right[PAPER].mean():5.3f}" + "".join(f"{part:>11}" for part in parts))
 
 
 def _row(found: dict[str, list[Any]], i: int) -> list[Any]:
     return [column[i] for column in found.values()]
+
+
+def groups(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells that have a value in common."""
+    found: dict[str, list[Cell]] = {"all cells": list(cells)}
+    for name in ("depth", "p", "spread", "auc"):
+        for value in GRID[name]:
+            found[f"{name} {value:g}"] = [cell for cell in cells if getattr(cell.setting, name) == value]
+    for value in GRID["chains"]:
+        found[f"{value:g} chains"] = [cell for cell in cells if cell.chains == value]
+    return found
+
+
+def span(mean: float, half: float) -> str:
+    """A mean and its interval, in points."""
+    return f"{100 * mean:+.2f} [{100 * (mean - half):+.2f}, {100 * (mean + half):+.2f}]"
+
+
+def by_group(cells: Sequence[Cell]) -> None:
+    """Where it pays: pooled differences for each value of the grid."""
+    print(f"\n{PAPER} minus, in points".ljust(25) + "".join(f"{other:>24}" for other in BRIEF))
+    for title, chosen in groups(cells).items():
+        print(title.ljust(24) + "".join(f"{span(*pooled(chosen, PAPER, other)):>24}" for other in BRIEF))
 
 
 def best_schedule(cells: Sequence[Cell]) -> None:
@@ -187,23 +228,34 @@ def best_schedule(cells: Sequence[Cell]) -> None:
     even, odd = slice(0, None, 2), slice(1, None, 2)
 
     def rank(chosen: Sequence[Cell]) -> str:
-        return max(SCHEDULES, key=lambda name: pooled(chosen, name, PAPER, even)[0])
+        return max(
+            (name for name in SCHEDULES if name in cells[0].right),
+            key=lambda name: pooled(chosen, name, PAPER, even)[0],
+        )
 
     print("\nBest exponent, chosen on the even worlds; tested on the odd ones against the paper's, in points")
-    groups: dict[str, list[Cell]] = {"all cells": list(cells)}
-    for name in ("depth", "p", "spread", "auc"):
-        for value in GRID[name]:
-            groups[f"{name} {value:g}"] = [cell for cell in cells if getattr(cell.setting, name) == value]
-    for value in GRID["chains"]:
-        groups[f"{value:g} chains"] = [cell for cell in cells if cell.chains == value]
-    for title, chosen in groups.items():
+    for title, chosen in groups(cells).items():
         name = rank(chosen)
-        mean, half = pooled(chosen, name, PAPER, odd)
-        print(f"  {title:<12} {name:<14} {100 * mean:+.2f} [{100 * (mean - half):+.2f}, {100 * (mean + half):+.2f}]")
+        print(f"  {title:<12} {name:<14} {span(*pooled(chosen, name, PAPER, odd))}")
     picks = [rank([cell]) for cell in cells]
     each = np.mean([c.right[name].astype(float) - c.right[PAPER] for c, name in zip(cells, picks, strict=True)], axis=0)
     mean, half = float(each[odd].mean()), 1.96 * float(each[odd].std(ddof=1)) / math.sqrt(len(each[odd]))
-    print(f"  one for each cell: {100 * mean:+.2f} [{100 * (mean - half):+.2f}, {100 * (mean + half):+.2f}]")
+    print(f"  one for each cell: {span(mean, half)}")
+
+
+def theorem() -> None:
+    """The bound beside what searches needed, one draw an expansion, decay and limit of widening off."""
+    print("Theorem 1, eps = .05, p = .6, 400 worlds a line; r falls from 1 to 0 over the expansions that are paid for")
+    print("depth wrong  AUC  alpha_max   paid     p_min      bound   found   needed   bound/needed   least chance met")
+    for depth, wrong, auc, alpha_max in itertools.product((2, 3), (1, 2), (0.5, 0.9), (1.0, 4.0, 50.0)):
+        setting = Setting(depth=depth, wrong=wrong, auc=auc, p=0.6)
+        for paid in (30, 300):
+            m = measure(setting, paid, alpha_max)
+            print(
+                f"{depth:5}{wrong:6}{auc:5.1f}{alpha_max:11.0f}{paid:7}{m.p_min:10.1e}{m.bound:11.1e}{m.found:8.3f}"
+                f"{m.needed:9.0f}{m.bound / m.needed:15.1e}{m.least:19.1e}",
+                flush=True,
+            )
 
 
 def draw(cells: Sequence[Cell], path: Path) -> None:
@@ -270,11 +322,16 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write every row here, as JSON, packed (.json.gz)")
     parser.add_argument("--read", type=Path, help="do not run: read what --out wrote")
+    parser.add_argument("--each", action="store_true", help="print every cell")
+    parser.add_argument("--theorem", action="store_true", help="print the table of Theorem 1 instead")
     parser.add_argument("--figure", type=Path, help="draw the grid here (.svg or .png)")
     args = parser.parse_args()
     if args.searches < 4:
         parser.error(f"--searches must be at least 4 for an interval, got {args.searches}")
     began = time.monotonic()
+    if args.theorem:
+        theorem()
+        return
     if args.read:
         cells = load(args.read)
     else:
@@ -285,10 +342,11 @@ def main() -> None:
         save(cells, args.out)
     grid, variants = ([c for c in cells if (c.name == "grid") is inside] for inside in (True, False))
     if grid:
-        report(grid, "Grid")
+        report(grid, "Grid", args.each)
+        by_group(grid)
         best_schedule(grid)
     if variants:
-        report(variants, "One thing at a time")
+        report(variants, "One thing at a time", args.each)
     if args.figure and grid:
         draw(grid, args.figure)
     searches = sum(len(cell.right) * len(cell.right[PAPER]) for cell in cells)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -419,8 +420,15 @@ def test_full_disk_under_stdout_is_one_line(data: Path, tmp_path: Path) -> None:
 
 def interrupt(command: list[str], where: Path) -> tuple[int, str]:
     """Run until a first step is there, press Ctrl-C, return the exit code and standard error."""
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job inherits its being ignored
     with subprocess.Popen(
-        command, cwd=where, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=where,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         for line in process.stdout:

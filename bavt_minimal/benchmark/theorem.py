@@ -102,6 +102,26 @@ def reach(setting: Setting, expansions: int, alpha_max: float, num_candidates: i
     return Reached(None, least)
 
 
+class Measured(NamedTuple):
+    """The theorem beside what searches needed."""
+
+    p_min: float
+    bound: int  # expansions, by the theorem
+    found: float  # share of searches that had the right answer within the expansions that were paid for
+    needed: float  # the (1 - eps) quantile of the expansions up to it; inf: fewer than 1 - eps had it
+    least: float  # the least chance of progress that any expansion had
+
+
+def measure(setting: Setting, expansions: int, alpha_max: float, eps: float = 0.05, searches: int = 400) -> Measured:
+    """Searches of `expansions` each, one draw an expansion, in as many worlds."""
+    p_min = least_progress(setting, 1, alpha_max)
+    each = [reach(setting, expansions, alpha_max, seed=seed) for seed in range(check_count("searches", searches, 1))]
+    counts = sorted(math.inf if one.expansions is None else one.expansions for one in each)
+    found, needed = sum(map(math.isfinite, counts)) / searches, counts[math.ceil((1.0 - eps) * searches) - 1]
+    bound = expansions_needed(setting.depth, p_min, eps)
+    return Measured(p_min, bound, found, needed, min(one.least for one in each))
+
+
 def forced(event: Event) -> bool:
     """Whether the search is over, and the backstop at work."""
     return any(charge["role"] == "backstop" for charge in event.charges)
