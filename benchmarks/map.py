@@ -251,9 +251,10 @@ def theorem() -> None:
         setting = Setting(depth=depth, wrong=wrong, auc=auc, p=0.6)
         for paid in (30, 300):
             m = measure(setting, paid, alpha_max)
+            loose = f"{m.bound / m.needed:.0e}" if math.isfinite(m.needed) else "-"
             print(
                 f"{depth:5}{wrong:6}{auc:5.1f}{alpha_max:11.0f}{paid:7}{m.p_min:10.1e}{m.bound:11.1e}{m.found:8.3f}"
-                f"{m.needed:9.0f}{m.bound / m.needed:15.1e}{m.least:19.1e}",
+                f"{m.needed:9.0f}{loose:>15}{m.least:19.1e}",
                 flush=True,
             )
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, bootstrap, chisquare, false_discovery_control
 
-from bavt_minimal import BudgetAware, Ledger, Sample, Step
+from bavt_minimal import BudgetAware, Ledger, Sample, Step, greedy
 from bavt_minimal.benchmark.simulator import (
     METHODS,
     PAPER,
@@ -25,6 +25,7 @@ from bavt_minimal.benchmark.simulator import (
     Setting,
     World,
     chains,
+    decay_inside,
     posterior,
     reversed_share,
     root_of_share,
@@ -270,6 +271,16 @@ def test_schedules_by_hand() -> None:
     assert [root_of_share(r) for r in (1.0, 0.25, 0.01)] == pytest.approx([1, 2, 10])
     assert [reversed_share(r) for r in (0.0, 0.5, 0.9)] == pytest.approx([1, 2, 10])
     assert reversed_share(1.0) > 1e6 and root_of_share(0.0) > 1e4  # capped by the rule
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 1.0), st.integers(0, 8)), min_size=1, max_size=6))
+def test_a_decay_inside_the_power_has_greedy_as_its_limit(frontier: list[tuple[float, int]]) -> None:
+    values, visits = zip(*frontier, strict=True)
+    np.testing.assert_allclose(decay_inside(values, visits, 1.0), BudgetAware()(values, visits, 1.0))  # nothing spent
+    weights = np.array(values) * BudgetAware.decay ** np.array(visits)
+    np.testing.assert_allclose(decay_inside(values, visits, 0.25), weights**4 / (weights**4).sum())
+    chances, chosen = decay_inside(values, visits, 0.0), greedy(values, visits, 0.0)
+    assert chances.max() == pytest.approx(chances[chosen.argmax()])
 
 
 # The map's statistics

@@ -12,7 +12,7 @@ from scipy.stats import binom, binomtest, nbinom
 
 from bavt_minimal import BudgetAware
 from bavt_minimal.benchmark.simulator import Setting
-from bavt_minimal.benchmark.theorem import VALUES, answers_in_time, expansions_needed, least_progress, reach
+from bavt_minimal.benchmark.theorem import VALUES, answers_in_time, expansions_needed, least_progress, measure, reach
 
 UNBOUNDED = 1e6
 
@@ -72,6 +72,17 @@ def test_searches_find_the_answer_within_the_bound(area: float) -> None:
     assert binomtest(len(reached), searches, 1 - eps, alternative="less").pvalue > 1e-3
     assert min(each.least for each in found) >= least
     assert np.quantile(reached, 1 - eps) < expansions_needed(2, least, eps) / 10  # and how loose the bound is
+
+
+def test_what_is_measured_is_what_single_searches_say() -> None:
+    setting = Setting(depth=2, wrong=1, p=0.6)
+    found = measure(setting, 12, 1.0, eps=0.25, searches=40)
+    single = [reach(setting, 12, 1.0, seed=seed) for seed in range(40)]
+    counts = sorted(each.expansions or math.inf for each in single)
+    assert found.found == sum(map(math.isfinite, counts)) / 40 and found.needed == counts[29]  # 30 of 40 had it
+    assert found.least == min(each.least for each in single) >= found.p_min == least_progress(setting, 1, 1.0)
+    assert found.bound == expansions_needed(2, found.p_min, 0.25)
+    assert measure(setting, 1, 1.0, searches=5).needed == math.inf  # two steps cannot be had in one expansion
 
 
 def test_an_evenly_spent_budget_needs_no_cap() -> None:
