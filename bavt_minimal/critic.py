@@ -15,14 +15,10 @@ from dataclasses import dataclass
 
 from .budget import Ledger
 from .checks import check_range
+from .residual import residual
 from .steps import LanguageModel, Step
 
 Critic = Callable[[Sequence[Step], Ledger], Sequence[float]]
-
-
-def residual(probability: float, scale: float) -> float:
-    """eta (2p - 1): certain progress adds eta, a certain mistake takes it away."""
-    return scale * (2.0 * probability - 1.0)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 from .budget import BudgetExceeded, Ledger
 from .critic import Critic
 from .planner import DrawnPlan, Planner
+from .residual import chance
 from .steps import Generator, Sample, Step, clean, normalize
 from .trace import Event, Events, Trace
 from .tree import TreeNode
@@ -74,12 +75,12 @@ class Expansion:
         """What a node is worth as a parent: V, times the chance that none of its children is right, not below v_min.
 
         When to widen is left open by the paper. A sibling of a step that is surely right adds nothing; where all
-        children are judged wrong, another is all that helps. The chance is read back from residuals of eta (2p - 1).
+        children are judged wrong, another is all that helps. The chance is read back from the children's residuals.
         """
         judge = self.planner if self.planner is not None and node is self.root else self.critic
-        scale = getattr(judge, "scale", 1.0) or 1.0
-        best = max((child.residual_value / scale for child in node.children), default=-1.0)
-        return max(self.v_min, node.value * (1.0 - min(1.0, max(-1.0, best))) / 2.0)
+        scale = getattr(judge, "scale", 1.0)
+        best = max((chance(child.residual_value, scale) for child in node.children), default=0.0)
+        return max(self.v_min, node.value * (1.0 - best))
 
     def short_of(self, node: TreeNode) -> str:
         """What is not left for expanding a node, "tokens" or "tool_calls", or "".

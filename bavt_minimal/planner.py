@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from .budget import Budget, BudgetExceeded, Ledger
 from .checks import check_count, check_range
-from .critic import residual
+from .residual import residual
 from .steps import LanguageModel, Sample, check_model, check_plan, clean, draw, normalize
 
 MOST_STEPS = 12  # a longer plan is rejected

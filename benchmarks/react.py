@@ -15,27 +15,22 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from planner import CASES
 
 from bavt_minimal.models import load_model
 from bavt_minimal.models.adapters import CARD
 from bavt_minimal.planner import format_plan
 from bavt_minimal.tasks.encyclopedia import RELATIONS, SPLITS
-from bavt_minimal.training.labels import SEEN_WORDINGS, UNSEEN_WORDINGS, names_of, wilson
+from bavt_minimal.training.labels import names_of, wilson
 from bavt_minimal.training.lora import Example, Recipe, greedy, train_adapter
 from bavt_minimal.training.planner import HOPS, Planned, choice, prompt, questions_of
-
-CASES = {
-    "unseen worlds": ("seen", SEEN_WORDINGS),
-    "unseen pairs of relations": ("unseen", SEEN_WORDINGS),
-    "unseen wording": ("any", UNSEEN_WORDINGS),
-}
 
 
 def turns(asked: Planned, answers: list[str]) -> list[tuple[str, str]]:
     """What the model reads and what it is to say: before each answer the next question, after the last one "done"."""
     known, found = "", []
-    for hop, name in enumerate(asked.relations):
-        said = RELATIONS[name].asks[0].format(answers[hop - 1] if hop else asked.start)
+    for hop, step in enumerate(asked.plan):
+        said = step.replace(f"#{hop}", answers[hop - 1])  # the first has no reference
         found.append((f"Question: {asked.text}\n{known}Next:", f" {said}\n"))
         known += f"{said} {answers[hop]}\n"
     return [*found, (f"Question: {asked.text}\n{known}Next:", " done\n")]

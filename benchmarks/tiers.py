@@ -41,14 +41,13 @@ from bavt_minimal import (
 )
 from bavt_minimal.agent import DualRoleLLMAgent
 from bavt_minimal.benchmark.oracle import OracleCritic
-from bavt_minimal.critic import residual
 from bavt_minimal.critics.adapter import load_adapter_critic
 from bavt_minimal.critics.calibration import auc
 from bavt_minimal.critics.fit import load_mix
 from bavt_minimal.critics.mix import MixCritic
 from bavt_minimal.models import load_model
 from bavt_minimal.models.adapters import find_adapter
-from bavt_minimal.selection import sample_index
+from bavt_minimal.residual import residual
 from bavt_minimal.steps import normalize
 from bavt_minimal.tasks.data import Gold, Question
 from bavt_minimal.tasks.encyclopedia import RELATIONS, SPLITS, make_world
@@ -83,36 +82,28 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Overconfident:
-    """The same ranking of steps, out of calibration: a mistake is as good as never certain (guide, pitfalls)."""
-
-    critic: Any
-    scale: float = 0.4
-
-    def __call__(self, steps: Any, ledger: Any) -> list[float]:
-        return [residual(1 - (1 - p) / 10, self.scale) for p in self.critic.probabilities(steps, ledger)]
-
-
-@dataclass(frozen=True)
 class OnePage:
-    """The same critic without the path: a right reading of a wrong page is as good as any."""
+    """The same critic without the path: a right reading of a wrong page is as good as any.
+
+    `overconfidence`: by how much its chance of a mistake is divided (guide, pitfalls); the ranking stays the same.
+    """
 
     critic: Any
+    overconfidence: float = 1.0
     scale: float = 0.4
 
     def __call__(self, steps: Any, ledger: Any) -> list[float]:
-        return [residual(p, self.scale) for p in self.critic.probabilities(steps, ledger)]
+        said = self.critic.probabilities(steps, ledger)
+        return [residual(1 - (1 - p) / self.overconfidence, self.scale) for p in said]
 
 
 class ByValue(BudgetAwareValueTreeSearch):
-    """The search with nodes drawn by V alone, whatever their children are, and the decay that this needs."""
+    """The search with nodes drawn by V alone, whatever their children are."""
 
-    def _select(self, tree: Any, frontier: Any) -> tuple[Any, float]:
-        draw = sum(node.expansions for node in tree.nodes)
-        visits = [node.expansions for node in frontier]
-        chances = BudgetAware(decay=0.5)([node.value for node in frontier], visits, tree.ledger.ratio())
-        index = sample_index(chances, len(frontier), np.random.default_rng((self.generator.seed, draw)))
-        return frontier[index], float(chances[index])
+    def start(self, *args: Any) -> Any:
+        tree = super().start(*args)
+        tree.promise = lambda node: node.value
+        return tree
 
 
 @cache
@@ -133,6 +124,7 @@ def run_world(split: str, seed: int, draw: int, folder: Path, source: str | None
     mixed = MixCritic({**mix.parts, "head": head}, mix.weights, mix.intercept)
     alone = MixCritic({"head": head}, {"head": 1.0})
     adapter = load_adapter_critic(find_adapter("critic"), tuned)  # type: ignore[arg-type]
+    halving = BudgetAware(decay=0.5)  # what drawing by V needs, lest it expand the same node again and again
     by_eta = (("mix", mixed), ("adapter", adapter))
     world, golds = make_world(seed, PER_WORLD)
     tool, rows = Lookup(world.pages), []
@@ -160,14 +152,14 @@ def run_world(split: str, seed: int, draw: int, folder: Path, source: str | None
                 "bavt, adapter": tree(adapter),
                 "bavt, oracle": tree(OracleCritic(gold.path)),
                 "one page, adapter": tree(OnePage(adapter)),
-                "by value, adapter": tree(adapter, ByValue),
-                "by value, one page, adapter": tree(OnePage(adapter), ByValue),
-                "by value, oracle": tree(OracleCritic(gold.path), ByValue),
+                "by value, adapter": tree(adapter, ByValue, selection=halving),
+                "by value, one page, adapter": tree(OnePage(adapter), ByValue, selection=halving),
+                "by value, oracle": tree(OracleCritic(gold.path), ByValue, selection=halving),
                 "alpha = 1, adapter": tree(adapter, selection=BudgetAware(alpha_max=1.0)),
                 "greedy, adapter": tree(adapter, selection=greedy),
                 "guide's UCB, adapter": tree(adapter, selection=BudgetAwareUCB(total_budget=tokens)),
                 **{f"eta = {eta}, {name}": tree(replace(critic, scale=eta)) for name, critic in by_eta for eta in ETAS},
-                "overconfident, adapter": tree(Overconfident(adapter)),
+                "overconfident, adapter": tree(OnePage(adapter, overconfidence=10.0)),
                 "actor tuned, greedy chain": chains(None, tuned, max_chains=1, temperature=0.0, examples=""),
                 "own plans: vote": chains(planner=plans),
                 "own plans: bavt, mix": tree(mixed, planner=plans),

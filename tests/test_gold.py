@@ -33,6 +33,7 @@ KERNEL = {
     "critic",
     "expansion",
     "planner",
+    "residual",
     "search",
     "searcher",
     "selection",

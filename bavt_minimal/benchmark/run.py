@@ -68,22 +68,16 @@ def run_jobs(
         broken: BrokenExecutor | None = None
         with closing(_results(work, dict(left), executor)) as results:
             for key, result in results:
-                try:
-                    rows = check_rows(left[key], result())
-                except BrokenExecutor as error:  # a process died, this batch's or another's
-                    broken = error
-                    continue
-                except CancelledError:  # says nothing itself
-                    lost = ConnectionError("the executor gave it up; has the Dask scheduler stopped?")
-                    failed.append((left.pop(key), lost))
-                    continue
-                except Exception as error:
-                    failed.append((left.pop(key), error))
-                    continue
-                store.add(rows)
-                ran += len(left.pop(key))
-                if progress is not None:
-                    progress(len(wanted) - missing + ran, len(wanted))
+                rows = _outcome(left[key], result)
+                if isinstance(rows, BrokenExecutor):  # a process died, this batch's or another's
+                    broken = rows
+                elif isinstance(rows, Exception):
+                    failed.append((left.pop(key), rows))
+                else:
+                    store.add(rows)
+                    ran += len(left.pop(key))
+                    if progress is not None:
+                        progress(len(wanted) - missing + ran, len(wanted))
         breaks = breaks + 1 if len(left) == before else 0
         if broken is not None and breaks > RETRIES:
             failed += [(group, broken) for group in left.values()]
@@ -97,6 +91,16 @@ def run_jobs(
             f"{len(group)} from {group[0]} on: {type(first).__name__}: {first}"
         ) from first
     return ran
+
+
+def _outcome(jobs: list[Job], result: Callable[[], list[Row]]) -> list[Row] | Exception:
+    """The rows of a batch, or why there are none."""
+    try:
+        return check_rows(jobs, result())
+    except CancelledError:  # says nothing itself
+        return ConnectionError("the executor gave it up; has the Dask scheduler stopped?")
+    except Exception as error:
+        return error
 
 
 def check_rows(jobs: list[Job], rows: list[Row]) -> list[Row]:

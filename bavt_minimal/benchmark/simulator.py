@@ -25,9 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..budget import Budget, Ledger
 from ..chains import ParallelChains
 from ..checks import check_count, check_range
-from ..critic import Critic, residual
+from ..critic import Critic
 from ..models.request import check_sampling
 from ..models.scripted import ScriptedModel
+from ..residual import residual
 from ..search import BudgetAwareValueTreeSearch
 from ..searcher import Searcher
 from ..selection import BudgetAware, BudgetAwareUCB, Selection, checked, greedy, uniform

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from ..budget import Ledger
 from ..checks import check_count, check_range
-from ..critic import residual
 from ..models.adapters import SHIPPED, read_card
 from ..models.weights import WeightsError, sha256
+from ..residual import residual
 from ..steps import LanguageModel, Step
 from .path import path_residuals
 

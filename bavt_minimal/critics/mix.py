@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from ..budget import Ledger
 from ..checks import check_choice, check_range
-from ..critic import residual
+from ..residual import residual
 from ..steps import Step
 from .calibration import check_labels, logit, sigmoid
 from .path import path_residuals

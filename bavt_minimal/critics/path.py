@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..critic import residual
+from ..residual import chance, residual
 from ..steps import Step
 
 
@@ -18,11 +18,5 @@ def path_residuals(probabilities: Sequence[float], scale: float, steps: Sequence
     `probabilities` are the steps' own, each given the page that it read. The earlier residuals that a step carries are
     of the same form, so the last of them holds the chance of all before.
     """
-    return [residual(p * chance_before(step, scale), scale) for p, step in zip(probabilities, steps, strict=True)]
-
-
-def chance_before(step: Step, scale: float) -> float:
-    """The chance that all before a step is right, read back from the last residual; 1 at the start."""
-    if not step.residuals or not scale:
-        return 1.0
-    return min(1.0, max(0.0, (step.residuals[-1] / scale + 1.0) / 2.0))
+    before = [chance(step.residuals[-1], scale) if step.residuals else 1.0 for step in steps]
+    return [residual(p * so_far, scale) for p, so_far in zip(probabilities, before, strict=True)]

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ..budget import Ledger
 from ..checks import check_choice, check_range
-from ..critic import PromptedCritic, residual
+from ..critic import PromptedCritic
+from ..residual import residual
 from ..steps import EXAMPLES, LanguageModel, Step
 
 RESIDUAL = PromptedCritic.instruction

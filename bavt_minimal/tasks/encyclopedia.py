@@ -176,6 +176,7 @@ EXTRA = {
     "midway": ("river", "city"),
     "next": ("river", "river"),
 }
+KINDS = {name: (row.subject, row.value) for name, row in RELATIONS.items()} | EXTRA  # what each joins
 # Questions about some slots of EXTRA. No question of a world asks them: they teach a critic to read, see `readings`.
 EXTRA_ASKS = {
     slot: tuple(asks.split("|"))
@@ -350,23 +351,27 @@ def make_world(seed: int, questions: int = 3, wordings: Sequence[int] = WORDINGS
     gold: dict[str, Gold] = {}
     seen: set[tuple[str, ...]] = set()
     while len(asked) < questions:
-        start = _pick(rng, list(facts))
+        start = pick(rng, list(facts))
         relations, path = _walk(rng, start, 2 + int(rng.random() * 3), facts)
         if not path:
             continue
         text, plan = start, []
         for hop, relation in enumerate(relations):
             subject = start if hop == 0 else f"#{hop}"
-            plan.append(_pick(rng, RELATIONS[relation].asks, wordings).format(subject))
-            noun = _pick(rng, RELATIONS[relation].nouns, wordings)
+            plan.append(pick(rng, RELATIONS[relation].asks, wordings).format(subject))
+            noun = pick(rng, RELATIONS[relation].nouns, wordings)
             text = noun.format(text)
-        lead = LEADS["person" if RELATIONS[relations[-1]].value == "person" else ""]
-        text = _pick(rng, lead).format(text)
+        text = question_about(rng, relations[-1], text)
         if len(set(path)) == len(path) and start not in path and (start, *relations) not in seen:
             seen.add((start, *relations))
             asked.append(Question(f"{split}-{seed}-{len(asked)}", text, tuple(plan)))
             gold[asked[-1].id] = Gold(path[-1], path, relations)
     return World(pages, tuple(asked)), gold
+
+
+def question_about(rng: random.Random, relation: str, noun: str) -> str:
+    """Return a question for what a noun phrase of `relation` names."""
+    return pick(rng, LEADS["person" if RELATIONS[relation].value == "person" else ""]).format(noun)
 
 
 def readings(
@@ -380,7 +385,7 @@ def readings(
     rng, _, facts, pages = _make_pages(seed, wordings)
     asks = {name: row.asks for name, row in RELATIONS.items()} | EXTRA_ASKS
     return [
-        Reading(seed, pages[title], relation, _pick(rng, asks[relation], wordings).format(title), value)
+        Reading(seed, pages[title], relation, pick(rng, asks[relation], wordings).format(title), value)
         for title in _shuffled(rng, list(pages))
         for relation, value in facts[title].items()
         if relation in relations
@@ -428,18 +433,18 @@ def _walk(
         known = [relation for relation in facts[path[-1]] if relation in RELATIONS]
         if not known:  # a page that states no relation: the caller draws again
             return (), ()
-        relations.append(_pick(rng, known))
+        relations.append(pick(rng, known))
         path.append(facts[path[-1]][relations[-1]])
     return tuple(relations), tuple(path[1:])
 
 
 def _titles(rng: random.Random, split: str) -> dict[str, list[str]]:
     makers = {
-        "person": lambda: f"{_pick(rng, FIRST)} {_pick(rng, WORDS)}{_pick(rng, FAMILY)}",
-        "city": lambda: _pick(rng, WORDS) + _pick(rng, PLACE),
-        "company": lambda: f"{_pick(rng, WORDS)} {_pick(rng, TRADES)}",
-        "river": lambda: f"River {_pick(rng, WORDS)}{_pick(rng, STREAM)}",
-        "mountain": lambda: f"Mount {_pick(rng, FIRST)}",
+        "person": lambda: f"{pick(rng, FIRST)} {pick(rng, WORDS)}{pick(rng, FAMILY)}",
+        "city": lambda: pick(rng, WORDS) + pick(rng, PLACE),
+        "company": lambda: f"{pick(rng, WORDS)} {pick(rng, TRADES)}",
+        "river": lambda: f"River {pick(rng, WORDS)}{pick(rng, STREAM)}",
+        "mountain": lambda: f"Mount {pick(rng, FIRST)}",
     }
     titles: dict[str, list[str]] = {}
     for kind, size in SIZES.items():
@@ -458,12 +463,11 @@ def _facts(rng: random.Random, titles: dict[str, list[str]]) -> dict[str, dict[s
         names = _shuffled(rng, titles[RELATIONS[relation].subject])
         for one, two in zip(names[::2], names[1::2], strict=True):
             facts[one][relation], facts[two][relation] = two, one
-    slots = {name: (row.subject, row.value) for name, row in RELATIONS.items()} | EXTRA
-    for relation, (subject, value) in slots.items():
+    for relation, (subject, value) in KINDS.items():
         for title in titles[subject]:
             taken = {title, *facts[title].values()}
             free = [name for name in titles[value] if name not in taken]
-            facts[title].setdefault(relation, _pick(rng, free))
+            facts[title].setdefault(relation, pick(rng, free))
     for kind, names in titles.items():
         for title in names:  # each page tells a part only
             for group in _shuffled(rng, GROUPS[kind])[GROUPS_ON_A_PAGE:]:
@@ -477,16 +481,17 @@ def _slots(group: Sequence[str]) -> list[str]:
 
 
 def _page(rng: random.Random, kind: str, title: str, facts: dict[str, str], wordings: Sequence[int]) -> str:
-    his = _pick(rng, ("her", "his"))
+    his = pick(rng, ("her", "his"))
     words = {"s": title, "his": his, **facts}
-    opening = _pick(rng, OPENINGS[kind]).format(title)
+    opening = pick(rng, OPENINGS[kind]).format(title)
     told = [group for group in GROUPS[kind] if all(slot in words for slot in _slots(group))]
     groups = _shuffled(rng, told)
-    return " ".join([opening, *(_pick(rng, group, wordings).format(**words) for group in groups)])
+    return " ".join([opening, *(pick(rng, group, wordings).format(**words) for group in groups)])
 
 
-# Only `random()` itself is promised to stay the same in later versions of Python.
-def _pick(rng: random.Random, items: Sequence[Item], among: Sequence[int] | None = None) -> Item:
+def pick(rng: random.Random, items: Sequence[Item], among: Sequence[int] | None = None) -> Item:
+    """Return one of `items`, or of those whose numbers are `among`."""
+    # Only `random()` itself is promised to stay the same in later versions of Python.
     choices = range(len(items)) if among is None else among
     return items[choices[int(rng.random() * len(choices))]]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from ..tasks.encyclopedia import EXTRA, RELATIONS, Reading
+from ..tasks.encyclopedia import KINDS, Reading, pick
 from .labels import names_of, title_of
 
 
@@ -205,19 +205,17 @@ def drilled(rng: random.Random, reading: Reading, count: int = 2) -> list[Readin
     Values are names of the reading's world that the page does not have already.
     """
     title, page, kinds = title_of(reading), reading.page, names_of(reading.seed)[1]
-    slot = reading.relation
-    subject = RELATIONS[slot].subject if slot in RELATIONS else EXTRA[slot][0]
+    subject = KINDS[reading.relation][0]
     fitting = sorted((drill for drill in DRILLS if drill.subject == subject), key=lambda _: rng.random())
     sentences, found = page.removesuffix(".").split(". "), []
     for drill in fitting[:count]:
         values = []
         for kind in drill.kinds:
-            free = sorted(name for name in kinds[kind] if name not in page)
-            values.append(free[int(rng.random() * len(free))])
+            values.append(pick(rng, sorted(name for name in kinds[kind] if name not in page)))
             page += values[-1]  # from now on it is taken
-        said = drill.sentences[int(rng.random() * len(drill.sentences))].format(s=title, a=values[0], b=values[1])
+        said = pick(rng, drill.sentences).format(s=title, a=values[0], b=values[1])
         sentences.insert(1 + int(rng.random() * len(sentences)), said.removesuffix("."))
         for asks, value in zip(drill.asks, values, strict=True):
-            found.append((asks[int(rng.random() * len(asks))].format(title), value))
+            found.append((pick(rng, asks).format(title), value))
     text = ". ".join(sentences) + "."
     return [Reading(reading.seed, text, "drill", question, value) for question, value in found]

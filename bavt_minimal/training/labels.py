@@ -17,7 +17,7 @@ from itertools import chain, groupby, product
 from typing import Any
 
 from ..steps import EXAMPLES, LanguageModel, Sample, Step, clean, normalize
-from ..tasks.encyclopedia import EXTRA, EXTRA_ASKS, RELATIONS, SPLITS, SYMMETRIC, Reading, make_world, readings
+from ..tasks.encyclopedia import EXTRA_ASKS, KINDS, RELATIONS, SPLITS, SYMMETRIC, Reading, make_world, readings
 
 UNSEEN_RELATIONS = ("teacher", "rival", "peak", "camp")
 SEEN_RELATIONS = tuple(name for name in RELATIONS if name not in UNSEEN_RELATIONS)
@@ -98,7 +98,7 @@ def made_up_steps(asked: Iterable[Reading], sources: Sequence[str] = MADE_UP) ->
             "gold": [reading.answer],
             "other value": [name for name in told if name not in (title, reading.answer)],
             "self": [title],
-            "other entity": sorted(kinds[kind_of(reading.relation)] - {*told, reading.answer}),
+            "other entity": sorted(kinds[KINDS[reading.relation][1]] - {*told, reading.answer}),
             "repeat": [reading.answer],
         }
         prompt = f"{EXAMPLES}Page: {reading.page}\nQuestion: {reading.question}\nAnswer:"
@@ -125,14 +125,9 @@ def names_of(seed: int) -> tuple[re.Pattern[str], dict[str, set[str]]]:
     """A pattern that finds every title of a world, and the titles of each kind that a page leads to."""
     kinds: dict[str, set[str]] = {}
     for reading in readings(seed, relations=(*RELATIONS, *EXTRA_ASKS)):
-        kinds.setdefault(kind_of(reading.relation), set()).add(reading.answer)
+        kinds.setdefault(KINDS[reading.relation][1], set()).add(reading.answer)
     titles = sorted(make_world(seed, 0)[0].pages, key=len, reverse=True)  # the longest one that fits
     return re.compile(rf"\b(?:{'|'.join(map(re.escape, titles))})\b"), kinds
-
-
-def kind_of(relation: str) -> str:
-    """What a relation, or a slot of EXTRA_ASKS, leads to."""
-    return RELATIONS[relation].value if relation in RELATIONS else EXTRA[relation][1]
 
 
 def _wording(reading: Reading) -> int:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ..checks import check_choice, check_count
 from ..models.hf import HFModel
 from ..planner import format_plan, parse_plan
-from ..tasks.encyclopedia import LEADS, RELATIONS, SPLITS, make_world
+from ..tasks.encyclopedia import RELATIONS, SPLITS, make_world, pick, question_about
 from .labels import SEEN_WORDINGS, UNSEEN_PAIRS, UNSEEN_WORDINGS, wilson
 from .lora import Example, Recipe, greedy
 
@@ -141,7 +141,7 @@ def free_chain(rng: random.Random, relations: Sequence[str]) -> tuple[str, ...]:
     names = [name for name in RELATIONS if name != "mouth"]  # "the mouth of the" wants a river's bare name
     first = ("mouth",) if relations[0] == "mouth" else ()
     while True:
-        found = (*first, *(names[int(rng.random() * len(names))] for _ in relations[len(first) :]))
+        found = (*first, *(pick(rng, names) for _ in relations[len(first) :]))
         if UNSEEN_PAIRS.isdisjoint(pairwise(found)):
             return found
 
@@ -151,9 +151,8 @@ def reworded(rng: random.Random, start: str, relations: Sequence[str]) -> Planne
     text = start
     for name in relations:
         phrases = [*(RELATIONS[name].nouns[i] for i in SEEN_WORDINGS), *PHRASES[name].split("|")]
-        text = phrases[int(rng.random() * len(phrases))].format(text)
-    lead = LEADS["person" if RELATIONS[relations[-1]].value == "person" else ""]
-    return Planned(lead[int(rng.random() * len(lead))].format(text), start, tuple(relations))
+        text = pick(rng, phrases).format(text)
+    return Planned(question_about(rng, relations[-1], text), start, tuple(relations))
 
 
 def data(recipe: Recipe = RECIPE) -> dict[str, Any]:
