@@ -7,10 +7,13 @@ The tree search and the chains it is compared with share this, so that both are 
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from .budget import BudgetExceeded, Ledger
 from .critic import Critic
@@ -40,6 +43,8 @@ class Expansion:
     given: bool = True  # the generator's plan was given, not made up from the question
     max_depth: int = 10  # steps of reading, a plan is none
     plan_tokens: int = 0  # the most that a finished plan has cost so far
+    expansions: int = 0
+    answer: TreeNode | None = None  # the one with the highest V so far
     nodes: list[TreeNode] = field(default_factory=list)
     closed: dict[int, str] = field(default_factory=dict)  # node id -> why it is not expanded again
 
@@ -69,13 +74,14 @@ class Expansion:
 
     def depth(self, node: TreeNode) -> int:
         """How many steps of reading lead to a node."""
-        return len(self.steps(node))
+        return len(node.state.answers) + 1 if isinstance(node.state, Step) else 0
 
     def promise(self, node: TreeNode) -> float:
         """What a node is worth as a parent: V, times the chance that none of its children is right, not below v_min.
 
         When to widen is left open by the paper. A sibling of a step that is surely right adds nothing; where all
         children are judged wrong, another is all that helps. The chance is read back from the children's residuals.
+        It is asked again when the node or one below it was expanded, not before each draw.
         """
         judge = self.planner if self.planner is not None and node is self.root else self.critic
         scale = getattr(judge, "scale", 1.0)
@@ -112,6 +118,7 @@ class Expansion:
     def expand(self, node: TreeNode, k: int, role: str = "", again: bool = False) -> Events:
         """Add up to `k` children to `node`, yielding events. `role`: who pays; `again`: pay for a known page too."""
         node.expansions += 1
+        self.expansions += 1
         steps: list[Any] = []  # `Step`, or `DrawnPlan` at the root if there is a planner
         if self.planner is not None and node is self.root:
             yield from self._plan(node, self.planner, steps)
@@ -247,7 +254,42 @@ class Expansion:
         data |= {"plan": list(step.steps)} if isinstance(step, DrawnPlan) else {}
         yield self.record("added", child, **data, terminal=child.terminal)
         if child.terminal:
+            self.answer = child if self.answer is None else max(self.answer, child, key=lambda each: each.value)
             yield self.record("answered", child, answer=child.text, value=child.value)
+
+
+class Frontier:
+    """The nodes that can be expanded and paid for: their ids, what they promise, and how often each was expanded, (N,).
+
+    What was seen of a node is kept, because to look at all n nodes in every turn would take n^2 looks. It can change
+    when the node or one below it is expanded, and for all nodes at once when the tool calls run out or come back.
+    """
+
+    def __init__(self, tree: Expansion, max_widen: int):
+        self.tree, self.max_widen, self.calls = tree, max_widen, True
+        self._payable, self._values, self._visits = array("b"), array("d"), array("q")  # of all nodes, by id
+        self.update(tree.root)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def update(self, node: TreeNode) -> None:
+        """Look again at what changed when `node` was expanded."""
+        tree, known = self.tree, len(self._values)
+        calls, self.calls = self.calls, tree.ledger.left("tool_calls", "tool") >= 1
+        for column in (self._payable, self._values, self._visits):
+            column.extend([0] * (len(tree.nodes) - known))
+        changed = [*node.path(), *tree.nodes[known:]] if calls == self.calls else tree.nodes
+        for each in changed:
+            self._payable[each.id] = self._can_expand(each)
+            if self._payable[each.id]:
+                self._values[each.id], self._visits[each.id] = tree.promise(each), each.expansions
+        self.ids = np.flatnonzero(self._payable)
+        self.values, self.visits = np.array(self._values)[self.ids], np.array(self._visits)[self.ids]
+
+    def _can_expand(self, node: TreeNode) -> bool:
+        tree, narrow = self.tree, node.expansions < self.max_widen
+        return narrow and tree.is_open(node) and tree.depth(node) < tree.max_depth and not tree.short_of(node)
 
 
 def as_row(sample: Sample) -> list[Any]:

@@ -5,7 +5,6 @@ Source: paper, method section; names from the implementation guide. The loop is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from .budget import Budget
 from .checks import check_choice, check_count, check_range
 from .critic import Critic, LogProbCritic
-from .expansion import Expansion
+from .expansion import Expansion, Frontier
 from .planner import Planner
 from .searcher import ANSWER_RULES, Searcher
 from .selection import BudgetAware, Selection, sample_index
@@ -69,44 +68,42 @@ class BudgetAwareValueTreeSearch(Searcher):
         tree = self.start(question, max_depth, plan, resume, share)
         yield tree.record("started", tree.root, **tree.trace.header)
         try:
-            frontier, reason = self._frontier(tree, max_depth)
-            while not reason:
+            frontier = Frontier(tree, self.max_widen)
+            while not (reason := self._reason(tree, frontier)):
                 node, chance = self._select(tree, frontier)
                 yield tree.record("selected", node, chance=chance, frontier=len(frontier), ratio=tree.ledger.ratio())
                 yield from tree.expand(node, self.num_candidates)
-                if any(child.terminal for child in node.children):
+                if tree.answer is not None:
                     tree.ledger.release_backstop()
-                frontier, reason = self._frontier(tree, max_depth)
-            if not any(node.terminal for node in tree.nodes) and len(tree.generator.plan) <= max_depth:
+                frontier.update(node)
+            if tree.answer is None and len(tree.generator.plan) <= max_depth:
                 yield from self._backstop(tree, max_depth)
         except BaseException as error:
             self.fail(tree, error)
             raise
         yield self.stop(tree, reason)
 
-    def _frontier(self, tree: Expansion, max_depth: int) -> tuple[list[TreeNode], str]:
-        """The nodes that can be expanded and paid for; if there is none, why."""
-        if self.answer_rule == "best" and any(node.terminal and node.value >= self.stop_value for node in tree.nodes):
-            return [], "answered"
+    def _reason(self, tree: Expansion, frontier: Frontier) -> str:
+        """Why there is no node to expand; "" if there is one."""
+        if self.answer_rule == "best" and tree.answer is not None and tree.answer.value >= self.stop_value:
+            return "answered"
         if tree.ledger.left("tokens", "generator") < 1 + tree.judge_tokens:
-            return [], "tokens"
+            return "tokens"
+        if len(frontier) and tree.expansions < self.max_expansions:
+            return ""
         nodes = [node for node in tree.nodes if tree.is_open(node) and node.expansions < self.max_widen]
-        shallow = [node for node in nodes if tree.depth(node) < max_depth]
+        shallow = [node for node in nodes if tree.depth(node) < tree.max_depth]
         if not shallow:
             short = {"tokens", "tool_calls"}.intersection(tree.closed.values())
-            return [], "depth" if nodes else min(short, default="exhausted")
-        if sum(node.expansions for node in tree.nodes) >= self.max_expansions:
-            return [], "exhausted"
-        payable = [node for node in shallow if not tree.short_of(node)]
-        return payable, "" if payable else tree.short_of(shallow[-1])
+            return "depth" if nodes else min(short, default="exhausted")
+        return "exhausted" if tree.expansions >= self.max_expansions else tree.short_of(shallow[-1])
 
-    def _select(self, tree: Expansion, frontier: Sequence[TreeNode]) -> tuple[TreeNode, float]:
+    def _select(self, tree: Expansion, frontier: Frontier) -> tuple[TreeNode, float]:
         """Draw a node. The draw depends on the seed and its number only, so that a search can be resumed."""
-        draw = sum(node.expansions for node in tree.nodes)
-        values, visits = [tree.promise(node) for node in frontier], [node.expansions for node in frontier]
-        probabilities = self.selection(values, visits, tree.ledger.ratio())
-        index = sample_index(probabilities, len(frontier), np.random.default_rng((self.generator.seed, draw)))
-        return frontier[index], float(probabilities[index])
+        probabilities = self.selection(frontier.values, frontier.visits, tree.ledger.ratio())
+        rng = np.random.default_rng((self.generator.seed, tree.expansions))
+        index = sample_index(probabilities, len(frontier), rng)
+        return tree.nodes[frontier.ids[index]], float(probabilities[index])
 
     def _backstop(self, tree: Expansion, max_depth: int) -> Events:
         """Force an answer: follow the plan from the furthest node, the best of these, with all that is left.
@@ -118,6 +115,6 @@ class BudgetAwareValueTreeSearch(Searcher):
         tree.closed.clear()  # what was too dear for the search may be paid for by the share set aside
         for _ in range(self.max_widen * max(len(tree.follow(node)[0].plan) for node in tree.nodes)):
             nodes = [node for node in tree.nodes if tree.is_open(node) and tree.depth(node) < max_depth]
-            if not nodes or any(node.terminal for node in tree.nodes):
+            if not nodes or tree.answer is not None:
                 return
             yield from tree.expand(max(nodes, key=lambda node: (node.depth, node.value)), 1, role="backstop")

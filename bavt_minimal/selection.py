@@ -101,12 +101,14 @@ class BudgetAwareUCB:
         check_range("remaining_budget", remaining_budget, 0, total_budget)
         if visit_count == 0:
             return math.inf
+        spread = math.sqrt(math.log(total_budget + 1) / visit_count)
+        return node_value / visit_count + self._weight(total_budget, remaining_budget) * spread
+
+    def _weight(self, total_budget: float, remaining_budget: float) -> float:
         c = self.exploration_constant
         if self.scaled:
-            weight = c * remaining_budget / total_budget
-        else:
-            weight = (c / remaining_budget if remaining_budget else math.inf) if c else 0.0
-        return node_value / visit_count + weight * math.sqrt(math.log(total_budget + 1) / visit_count)
+            return c * remaining_budget / total_budget
+        return (c / remaining_budget if remaining_budget else math.inf) if c else 0.0
 
     def select_best_child(self, node: TreeNode, total_budget: float, remaining_budget: float) -> TreeNode:
         """The child with the highest score; ties go to the first. Raises ValueError if there is none."""
@@ -121,12 +123,9 @@ class BudgetAwareUCB:
         """One-hot (N,). Judging a node is its first visit, so a node expanded n times has n + 1 visits."""
         v, n = checked(values, visits, r)
         # At r = 0 the guide's bonus is infinite: the least visited node wins, as in the limit.
-        remaining = max(r, 1e-12) * self.total_budget
-        scores = [
-            self.compute_ucb_score(value * (seen + 1), seen + 1, self.total_budget, remaining)
-            for value, seen in zip(v, n, strict=True)
-        ]
-        return best(np.asarray(scores))
+        weight = self._weight(self.total_budget, max(r, 1e-12) * self.total_budget)
+        spread = np.sqrt(math.log(self.total_budget + 1) / (n + 1))
+        return best(v * (n + 1) / (n + 1) + weight * spread)
 
 
 def greedy(values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ from bavt_minimal import (
     greedy,
     uniform,
 )
+from bavt_minimal.expansion import Expansion
 from bavt_minimal.models.scripted import ScriptedModel
 from bavt_minimal.searcher import choose_answer
 from bavt_minimal.steps import Step
@@ -550,6 +552,36 @@ def test_a_selection_of_ones_own_sees_values_visits_and_the_ratio() -> None:
     assert all(0 <= r <= 1 for _, _, r in seen)
     ratios = [r for _, _, r in seen]
     assert ratios == sorted(ratios, reverse=True)
+
+
+# Growth
+
+
+@pytest.mark.parametrize("calls", [None, 200], ids=["calls for all", "calls run out"])
+def test_the_work_of_an_expansion_does_not_grow_with_the_tree(
+    calls: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        real = getattr(Expansion, name)
+
+        def counted(*args: Any) -> Any:
+            work[name] += 1
+            return real(*args)
+
+        monkeypatch.setattr(Expansion, name, counted)
+
+    for name in ("promise", "short_of", "depth"):
+        count(name)
+    model = ScriptedModel(lambda prompt: {f"w{zlib.crc32(prompt.encode())} {i}": 1 for i in range(20)})
+    for expansions in (10, 800):
+        work.clear()
+        options: dict[str, Any] = {"tool": str, "selection": uniform, "max_expansions": expansions, "stop_value": 2.0}
+        result = ask(Budget(None, calls), ["a", "b #1", "c #2", "d #3"], model, **options)
+        assert len(events(result, "selected")) == expansions
+        # Up to 4 nodes on a path, 3 new ones; all nodes when the calls run out and, for `depth`, at the end.
+        assert max(work.values()) <= (4 + 3 + 2 * 3) * expansions
 
 
 # The stream of events
