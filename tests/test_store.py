@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import lzma
 import math
 import os
 import random
@@ -318,49 +318,49 @@ def test_a_missing_field_is_named(name: str) -> None:
 @given(rows=st.lists(ROWS, max_size=8, unique_by=Job.of), rng=st.randoms(use_true_random=False))
 def test_rows_go_round_and_give_the_same_bytes_in_any_order(rows: list[Row], rng: random.Random) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        one, other = Path(folder) / "rows.json.gz", Path(folder) / "others.json.gz"
+        one, other = Path(folder) / "rows.jsonl.xz", Path(folder) / "others.jsonl.xz"
         write_rows(one, rows)
         rng.shuffle(rows)
         write_rows(other, rows)
         assert one.read_bytes() == other.read_bytes()
         assert sorted(map(repr, read_rows(one))) == sorted(repr(dict(sorted(row.items()))) for row in rows)
         assert len(os.listdir(folder)) == 2
-        assert gzip.decompress(one.read_bytes()).count(b"\n") == len(rows) + 1
+        assert lzma.decompress(one.read_bytes()).count(b"\n") == len(rows) + 1
 
 
 def damages(content: bytes) -> Iterator[bytes]:
-    plain = gzip.decompress(content)
+    plain = lzma.decompress(content)
     lines = plain.splitlines(keepends=True)
     yield b""
-    yield b"no gzip"
+    yield b"no xz"
     yield content[:-1]
     yield content[: len(content) // 2]
     yield content[:40] + bytes([content[40] ^ 1]) + content[41:]
-    yield gzip.compress(b"")
-    yield gzip.compress(b"3\n")
-    yield gzip.compress(b"".join(lines[:-1]))  # no checksum
-    yield gzip.compress(b"".join(lines[1:]))  # a row is missing
-    yield gzip.compress(b"".join([lines[1], lines[0], *lines[2:]]))
-    yield gzip.compress(plain.replace(b'"right": 1.0', b'"right": 0.0', 1))
-    yield gzip.compress(plain.replace(b'"format": 1', b'"format": 2'))
+    yield lzma.compress(b"")
+    yield lzma.compress(b"3\n")
+    yield lzma.compress(b"".join(lines[:-1]))  # no checksum
+    yield lzma.compress(b"".join(lines[1:]))  # a row is missing
+    yield lzma.compress(b"".join([lines[1], lines[0], *lines[2:]]))
+    yield lzma.compress(plain.replace(b'"right": 1.0', b'"right": 0.0', 1))
+    yield lzma.compress(plain.replace(b'"format": 1', b'"format": 2'))
 
 
 def test_every_damage_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "rows.json.gz"
+    path = tmp_path / "rows.jsonl.xz"
     write_rows(path, [make_row(Job("bavt", 64, 16, seed, "test-1")) for seed in range(3)])
     good = path.read_bytes()
     assert len(read_rows(path)) == 3
     for bad in damages(good):
         path.write_bytes(bad)
-        with pytest.raises(ValueError, match=r"rows\.json\.gz is not a file of benchmark rows: "):
+        with pytest.raises(ValueError, match=r"rows\.jsonl\.xz is not a file of benchmark rows: "):
             read_rows(path)
     with pytest.raises(FileNotFoundError):
-        read_rows(tmp_path / "nowhere.json.gz")
+        read_rows(tmp_path / "nowhere.jsonl.xz")
 
 
 def test_rows_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"cannot write the rows to .*nowhere"):
-        write_rows(tmp_path / "nowhere" / "rows.json.gz", [])
+        write_rows(tmp_path / "nowhere" / "rows.jsonl.xz", [])
     with pytest.raises(ValueError, match="one row for each job, got two for Job"):
-        write_rows(tmp_path / "rows.json.gz", [make_row(JOB), make_row(JOB, answer="Oslo")])
+        write_rows(tmp_path / "rows.jsonl.xz", [make_row(JOB), make_row(JOB, answer="Oslo")])
     assert not os.listdir(tmp_path)

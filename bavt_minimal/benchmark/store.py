@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
+import lzma
 import math
 import os
 import sqlite3
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -219,7 +218,7 @@ def _text(row: Row) -> str:
 
 
 def write_rows(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-    """Write rows as gzip: one JSON a line in the order of their jobs' keys, and a line with their SHA-256.
+    """Write rows as .xz: one JSON a line in the order of their jobs' keys, and a line with their SHA-256.
 
     The same rows give the same bytes, in whatever order they come. The file is replaced in one move.
     """
@@ -233,9 +232,7 @@ def write_rows(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     target = Path(path)
     draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
-        # Neither a name nor a time in the gzip header: they would change the bytes.
-        with draft.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-            packed.write(body + last.encode("ascii") + b"\n")
+        draft.write_bytes(lzma.compress(body + last.encode("ascii") + b"\n"))
         os.replace(draft, target)
     except OSError as error:
         draft.unlink(missing_ok=True)
@@ -246,7 +243,7 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
     """Read what `write_rows` wrote. Raises ValueError that names the file if it is damaged or something else."""
     packed = Path(path).read_bytes()
     try:
-        lines = gzip.decompress(packed).splitlines(keepends=True)
+        lines = lzma.decompress(packed).splitlines(keepends=True)
         body, last = b"".join(lines[:-1]), b"".join(lines[-1:])
         end = json.loads(last)
         if end["format"] != FORMAT:
@@ -254,5 +251,5 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
         if end["sha256"] != hashlib.sha256(body).hexdigest():
             raise ValueError("the checksum does not fit, fetch it again")
         return [check_row(json.loads(line)) for line in body.splitlines()]
-    except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, EOFError, lzma.LZMAError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is not a file of benchmark rows: {type(error).__name__}: {error}") from error
