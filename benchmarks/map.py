@@ -30,6 +30,7 @@ import numpy as np
 from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
+from bavt_minimal.benchmark.scores import holm
 from bavt_minimal.benchmark.simulator import METHODS, PAPER, SCHEDULES, Setting, simulate
 from bavt_minimal.benchmark.theorem import measure
 
@@ -127,15 +128,6 @@ def interval(differences: np.ndarray) -> tuple[float, float, float]:
     better, worse = int((differences > 0).sum()), int((differences < 0).sum())
     p = binomtest(better, better + worse).pvalue if better + worse else 1.0
     return float(differences.mean()), 1.96 * float(differences.std(ddof=1)) / math.sqrt(len(differences)), float(p)
-
-
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """P-values (N,) adjusted for N tests (Holm 1979)."""
-    order = np.argsort(p_values)
-    steps = np.asarray(p_values)[order] * np.arange(len(order), 0, -1)
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps))
-    return adjusted
 
 
 def compare(cells: Sequence[Cell], other: str) -> list[tuple[float, float, str, bool]]:

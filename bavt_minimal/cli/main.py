@@ -71,6 +71,8 @@ def discard_output() -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
+    from . import bench  # here, because it imports this module
+
     parser = argparse.ArgumentParser(
         prog="bavt", description="Answer questions by Budget-Aware Value Tree search on a small language model."
     )
@@ -126,6 +128,8 @@ def make_parser() -> argparse.ArgumentParser:
     judge.add_argument("--only", metavar="NAME,...", help="these critics only")
     judge.add_argument("--by-relation", action="store_true", help="AUC for each relation too")
     judge.add_argument("--out", metavar="FILE", help="write the figures here, as JSON")
+
+    bench.add_parser(commands)
 
     train = commands.add_parser(
         "train",
