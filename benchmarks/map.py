@@ -2,7 +2,6 @@
 
     python benchmarks/map.py --searches 300 --out map.json.gz --figure map.svg      # makes the rows
     python benchmarks/map.py --read map.json.gz --each                              # prints them again, every cell
-    python benchmarks/map.py --theorem                                              # Theorem 1 beside real searches
 
 A cell is one task and one budget; its worlds are the same for all methods, so differences are paired. Intervals are
 normal ones of the mean paired difference, 95 %: with hundreds of worlds a cell they agree with the bootstrap's, which
@@ -32,7 +31,6 @@ from tqdm.auto import tqdm
 
 from bavt_minimal.benchmark.scores import holm
 from bavt_minimal.benchmark.simulator import METHODS, PAPER, SCHEDULES, Setting, simulate
-from bavt_minimal.benchmark.theorem import measure
 
 # Budgets are in chains: the tokens of that many whole chains, and a tool call for each of their steps.
 GRID: dict[str, tuple[Any, ...]] = {
@@ -235,22 +233,6 @@ def best_schedule(cells: Sequence[Cell]) -> None:
     print(f"  one for each cell: {span(mean, half)}")
 
 
-def theorem() -> None:
-    """The bound beside what searches needed, one draw an expansion, decay and limit of widening off."""
-    print("Theorem 1, eps = .05, p = .6, 400 worlds a line; r falls from 1 to 0 over the expansions that are paid for")
-    print("depth wrong  AUC  alpha_max   paid     p_min      bound   found   needed   bound/needed   least chance met")
-    for depth, wrong, auc, alpha_max in itertools.product((2, 3), (1, 2), (0.5, 0.9), (1.0, 4.0, 50.0)):
-        setting = Setting(depth=depth, wrong=wrong, auc=auc, p=0.6)
-        for paid in (30, 300):
-            m = measure(setting, paid, alpha_max)
-            loose = f"{m.bound / m.needed:.0e}" if math.isfinite(m.needed) else "-"
-            print(
-                f"{depth:5}{wrong:6}{auc:5.1f}{alpha_max:11.0f}{paid:7}{m.p_min:10.1e}{m.bound:11.1e}{m.found:8.3f}"
-                f"{m.needed:9.0f}{loose:>15}{m.least:19.1e}",
-                flush=True,
-            )
-
-
 def draw(cells: Sequence[Cell], path: Path) -> None:
     """The map as a figure: a panel for each alternative, rows are tasks, columns critics and budgets."""
     import matplotlib
@@ -316,15 +298,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write every row here, as JSON, packed (.json.gz)")
     parser.add_argument("--read", type=Path, help="do not run: read what --out wrote")
     parser.add_argument("--each", action="store_true", help="print every cell")
-    parser.add_argument("--theorem", action="store_true", help="print the table of Theorem 1 instead")
     parser.add_argument("--figure", type=Path, help="draw the grid here (.svg or .png)")
     args = parser.parse_args()
     if args.searches < 4:
         parser.error(f"--searches must be at least 4 for an interval, got {args.searches}")
     began = time.monotonic()
-    if args.theorem:
-        theorem()
-        return
     if args.read:
         cells = load(args.read)
     else:

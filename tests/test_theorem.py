@@ -8,11 +8,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest, nbinom
+from scipy.stats import binom, binomtest, geom, nbinom
 
-from bavt_minimal import BudgetAware
+from bavt_minimal import Budget, BudgetAware, BudgetAwareValueTreeSearch
+from bavt_minimal.benchmark.bank import Bank, Remembered
+from bavt_minimal.benchmark.methods import Method, Parts, tree
+from bavt_minimal.benchmark.progress import Chances, Hop, Way, chances, watch
 from bavt_minimal.benchmark.simulator import Setting
-from bavt_minimal.benchmark.theorem import VALUES, answers_in_time, expansions_needed, least_progress, measure, reach
+from bavt_minimal.benchmark.theorem import (
+    PLAN,
+    TABLE,
+    VALUES,
+    always_poor,
+    answers_in_time,
+    expansions_needed,
+    least_progress,
+    measure,
+    mistaken,
+    reach,
+)
+from bavt_minimal.models import ScriptedModel
+from bavt_minimal.steps import EXAMPLES
+from bavt_minimal.tasks.data import Gold, Question
 
 UNBOUNDED = 1e6
 
@@ -138,3 +155,95 @@ def test_the_decay_of_widened_nodes_saves_a_high_cap() -> None:
     # The root beside the dead end has .15^50 to its .9^50: made good after 130 expansions of the dead end.
     assert math.ceil(50 * math.log2(0.9 / 0.15)) == 130
     assert all(answers_in_time(50.0, 400, seed, decay=0.5) for seed in range(50))
+
+
+# A real model's bank
+
+PAGES = {"Ann": "Ann lives in Rome.", "Rome": "The mayor of Rome is Bob."}
+ASKED = Question("q", "Who is the mayor where Ann lives?", ("Where does Ann live?", "Who is the mayor of #1?"))
+GOLD = Gold("Bob", ("Rome", "Bob"))
+CUT = "Bob" + 8 * " -"  # 10 tokens, where the search has 8: not right
+SAID = {
+    "Page: Ann lives in Rome.\nQuestion: Where does Ann live?\nAnswer:": {"Rome": 0.3, "the Rome": 0.1, "Oslo": 0.6},
+    "Page: The mayor of Rome is Bob.\nQuestion: Who is the mayor of Rome?\nAnswer:": {
+        "Bob": 0.2,
+        CUT: 0.3,
+        "Rome": 0.5,
+    },
+}
+
+
+def page(query: str) -> str:
+    return PAGES.get(query, PAGES["Ann"])
+
+
+def recorded(states: int, draws: int) -> Bank:
+    bank, model = Bank(), ScriptedModel(SAID)
+    for prompt in [*SAID][:states]:
+        Remembered(bank, lambda: model).sample(EXAMPLES + prompt, draws, temperature=0.8, top_k=40)
+        Remembered(bank, lambda: model).sample(EXAMPLES + prompt, draws, temperature=0.0, top_k=40)  # not the search's
+        Remembered(bank, lambda: model, "critic").sample(EXAMPLES + prompt, 1, temperature=0.8, top_k=40)
+    return bank
+
+
+def test_the_chances_read_off_a_bank_are_the_models() -> None:
+    known = chances(recorded(2, 800), ASKED, GOLD, page)
+    assert known.whole and [hop.draws for hop in known.hops] == [3072, 3072]  # 800 for each of three seeds, in blocks
+    for hop, p in zip(known.hops, (0.4, 0.2), strict=True):
+        low, high = hop.interval(0.999)
+        assert low < p < high and high - low < 0.07
+    assert known.worst is known.hops[1] and known.progress(known.worst) == pytest.approx(1 - 0.8**3, abs=0.05)
+    first = chances(recorded(1, 4), ASKED, GOLD, page)
+    assert not first.whole and first.hops[1] == Hop(0, 0) and first.worst is first.hops[0]
+
+
+def test_what_the_theorem_makes_of_them_by_hand() -> None:
+    known, eps = Chances((Hop(3, 4), Hop(1, 2))), math.exp(-2)
+    assert known.bound(eps) == math.ceil((2 + math.sqrt(8) + 4) / (1 - 0.5**3)) == 11
+    assert known.bound(eps, 0.0875) == 101
+    never = Chances((Hop(3, 4), Hop(0, 5), Hop(0, 0)))
+    assert never.bound(eps) == math.inf and never.worst.interval()[1] == pytest.approx(1 - 0.025 ** (1 / 5))
+    assert math.isnan(never.quantile(eps)) and Chances(never.hops[:2]).quantile(eps) == math.inf
+    unknown = Chances((Hop(0, 0),))
+    assert math.isnan(unknown.bound(eps)) and unknown.worst.interval() == (0, 1)
+    assert Chances((Hop(1, 2),) * 3, 1).quantile(0.05) == nbinom.ppf(0.95, 3, 0.5) + 3
+    assert Chances((Hop(1, 5), Hop(2, 2)), 1).quantile(0.1) == geom.ppf(0.9, 0.2) + 1
+
+
+def smallest(alpha_max: float, expansions: int, seed: int, max_widen: int = 400) -> Way:
+    """The smallest example again, watched."""
+    options = {"num_candidates": 1, "selection": BudgetAware(alpha_max, 1.0, always_poor), "examples": ""}
+    options |= {"max_widen": max_widen, "max_expansions": expansions}
+    parts = Parts(ScriptedModel(TABLE), {"mistaken": mistaken})
+    gold = Gold("answer", ("good", "answer"))
+    method = Method(BudgetAwareValueTreeSearch, "mistaken", options)
+    return watch(method, parts, Budget(), None, seed, Question("q", "Which way?", PLAN), gold)
+
+
+def test_a_watched_search_is_the_same_and_says_where_it_starves() -> None:
+    known = Chances((Hop(1, 2), Hop(1, 2)), 1)
+    for seed in range(30):
+        way = smallest(UNBOUNDED, 40, seed)
+        assert way.found == answers_in_time(UNBOUNDED, 40, seed)
+        assert way.lost == way.starved == (not way.found)
+        assert way.turns[0] == (0, 1.0) and (way.found or len(way.turns) == 40)
+        assert way.p_min(known) == (0.5 if way.found else 0.0)
+        bounded = smallest(1.0, 40, seed)
+        assert not bounded.starved and bounded.found == answers_in_time(1.0, 40, seed)
+        if bounded.found:
+            assert answers_in_time(1.0, len(bounded.turns), seed)
+            assert not answers_in_time(1.0, len(bounded.turns) - 1, seed)
+    beside_bad = 0.15 / (0.15 + 0.9)  # the root, from which "good" is still to be drawn, beside "bad"
+    assert min(smallest(1.0, 40, seed).p_min(known) for seed in range(30)) == pytest.approx(beside_bad / 2)
+
+
+def test_a_state_that_cannot_be_selected_has_no_chance_to_speak_of() -> None:
+    ways = [smallest(1.0, 9, seed, max_widen=1) for seed in range(20)]
+    closed = [way for way in ways if len(way.turns) == 2 and way.turns[1].hop == 0]  # "bad" was drawn, and is all
+    assert closed and all(math.isnan(way.turns[1].chance) and not way.starved and not way.lost for way in closed)
+    assert {way.p_min(Chances((Hop(1, 2), Hop(1, 2)), 1)) for way in closed} == {0.5}  # of the first turn alone
+
+
+def test_a_search_that_the_bank_lacks_is_told_apart() -> None:
+    with pytest.raises(LookupError, match="give the model"):
+        watch(tree("oracle"), Parts(Remembered(Bank(), None)), Budget(99, 9), page, 0, ASKED, GOLD)
