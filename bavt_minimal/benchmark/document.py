@@ -93,7 +93,7 @@ def figure(rows: Rows) -> Figure:
     axis.set(xlabel="token budget", ylabel="accuracy", title="Accuracy against budget, 95 % intervals over questions")
     axis.grid(alpha=0.3)
     if shown:
-        axis.legend(fontsize=9)
+        drawn.legend(loc="outside right upper", fontsize=9)  # inside it would hide the tuned actor
     return drawn
 
 

@@ -30,8 +30,9 @@ def rows() -> list[Row]:
 
 
 def seconds() -> list[Row]:
-    """Rows of a run without a bank, whose seconds are those of the model."""
-    return read_rows(FOLDER / "seconds.jsonl.xz")
+    """Rows of a run without a bank, whose seconds are those of the model; none if there was no such run."""
+    path = FOLDER / "seconds.jsonl.xz"
+    return read_rows(path) if path.exists() else []
 
 
 def facts() -> dict[str, Any]:
