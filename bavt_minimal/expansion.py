@@ -43,8 +43,8 @@ class Expansion:
     given: bool = True  # the generator's plan was given, not made up from the question
     max_depth: int = 10  # steps of reading, a plan is none
     plan_tokens: int = 0  # the most that a finished plan has cost so far
-    expansions: int = 0
-    answer: TreeNode | None = None  # the one with the highest V so far
+    expansions: int = field(default=0, init=False)
+    answer: TreeNode | None = field(default=None, init=False)  # the one with the highest V so far
     nodes: list[TreeNode] = field(default_factory=list)
     closed: dict[int, str] = field(default_factory=dict)  # node id -> why it is not expanded again
 

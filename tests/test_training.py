@@ -296,6 +296,41 @@ def test_views_share_no_prefix_and_no_counter(make: Make, two: tuple[Path, Path]
     assert [s.text for s in model.sample(prompt, 2)] == [s.text for s in make().sample(prompt, 2)]
 
 
+def test_an_adapter_of_any_strength(make: Make, two: tuple[Path, Path]) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+
+    @torch.inference_mode()
+    def logits(view: HFModel) -> torch.Tensor:
+        view.switch()
+        return view.model(ids).logits.clone()
+
+    model, alone = make(), make().with_adapter(two[0])
+    strengths = (0.0, 0.25, 0.5, 1.0, 1e-5)
+    views = {strength: model.with_adapter(two[0], strength) for strength in strengths}
+    assert torch.equal(logits(views[0.0]), logits(make())) and torch.equal(logits(views[1.0]), logits(alone))
+    base, whole = logits(views[0.0]), logits(views[1.0])
+    away = [float((logits(views[strength]) - base).norm()) for strength in (1e-5, 0.25, 0.5, 1.0)]
+    assert 0 < away[0] < away[1] < away[2] < away[3] and away[0] < 1e-3 * away[3]
+    half = logits(views[0.5])
+    assert (half - whole).norm() < (base - whole).norm()
+    layers = [layer for layer in model.model.modules() if hasattr(layer, "lora_A")]
+    for layer in layers:
+        layer.scaling[alone.adapter] /= 2
+    assert torch.equal(logits(views[1.0]), half)
+    for layer in layers:
+        layer.scaling[alone.adapter] *= 2
+    said = {strength: probe(view) for strength, view in views.items()}
+    assert len({repr(each) for each in said.values()}) == len(strengths)
+    for strength in (*reversed(strengths), *strengths):  # in any order
+        assert probe(views[strength]) == said[strength]
+    assert said[1.0] == probe(alone) and said[0.0] == probe(make())
+    assert model.with_adapter(two[0], 1).adapter == alone.adapter and len(model.model.peft_config) == 4
+    assert probe(model.with_adapter(two[0], 0.5)) == said[0.5] and len(model.model.peft_config) == 4
+    for bad in (-0.1, 1.5, float("nan"), "half", None):
+        with pytest.raises(ValueError, match=r"strength must be a number in \[0, 1\], got"):
+            model.with_adapter(two[0], bad)  # type: ignore[arg-type]
+
+
 def damage(folder: Path, **changes: Any) -> None:
     found = card(folder)
     for key, value in changes.items():

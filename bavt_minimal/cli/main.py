@@ -71,7 +71,7 @@ def discard_output() -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    from . import bench  # here, because it imports this module
+    from . import bench, pays  # here, because they import this module
 
     parser = argparse.ArgumentParser(
         prog="bavt", description="Answer questions by Budget-Aware Value Tree search on a small language model."
@@ -130,6 +130,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge.add_argument("--out", metavar="FILE", help="write the figures here, as JSON")
 
     bench.add_parser(commands)
+    pays.add_parser(commands)
 
     train = commands.add_parser(
         "train",

@@ -82,9 +82,13 @@ def add_adapter(network: Any, name: str, rank: int, seed: int = 0) -> Any:
     return config
 
 
-def load_adapter(network: Any, name: str, folder: Path, rank: int) -> None:
-    """Add the adapter in `folder`. Raises WeightsError if it is not safetensors, ValueError for wrong shapes."""
+def load_adapter(network: Any, name: str, folder: Path, rank: int, strength: float = 1.0) -> None:
+    """Add the adapter in `folder`, its part in every layer multiplied by `strength`.
+
+    Raises WeightsError if it is not safetensors, ValueError for wrong shapes.
+    """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
+    from peft.tuners.lora import LoraLayer
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -100,6 +104,9 @@ def load_adapter(network: Any, name: str, folder: Path, rank: int) -> None:
         key = wrong[0]
         raise ValueError(f"adapter {folder} does not fit the model: {key} is {given.get(key)}, not {shapes.get(key)}")
     set_peft_model_state_dict(network, {key: w.float() for key, w in state.items()}, adapter_name=name)
+    for layer in network.modules():
+        if strength != 1.0 and isinstance(layer, LoraLayer):
+            layer.set_scale(name, strength)
 
 
 def remove_adapter(network: Any, name: str) -> None:

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.cache_utils import DynamicLayer
 from transformers.utils import logging as transformers_logging
 
-from ..checks import check_count
+from ..checks import check_count, check_range
 from ..steps import Sample
 from .adapters import find_adapter, load_adapter, read_card, switch
 from .request import check_sampling, check_text, check_texts, uniforms
@@ -66,22 +66,29 @@ class HFModel:
         self._packs = self._can_pack()
         self.fed_tokens = 0
 
-    def with_adapter(self, source: str | os.PathLike[str]) -> HFModel:
+    def with_adapter(self, source: str | os.PathLike[str], strength: float = 1.0) -> HFModel:
         """The same network in another role: a LoRA adapter is switched on for this view's calls only.
 
-        `source`: "critic" or "planner" (shipped), or a folder that `bavt train` wrote. The view has a prefix cache and
+        `source`: "critic" or "planner" (shipped), or a folder that `bavt train` wrote. `strength` in [0, 1] is what
+        the adapter's part is multiplied by: 1 as it was trained, 0 the base model. The view has a prefix cache and
         counters of its own. Raises FileNotFoundError for a folder without an adapter, `WeightsError` for weights that
-        are damaged or not those of the card, ValueError for another base model or shapes that do not fit.
+        are damaged or not those of the card, ValueError for another base model, shapes that do not fit or such a
+        strength.
         """
+        strength = check_range("strength", strength, 0.0, 1.0)
         folder = find_adapter(source)
         card = read_card(folder, self.name)
         name = str(card["sha256"])[:16]  # two folders of one name do not clash, and equal weights are loaded once
+        if strength == 0.0:
+            return self.view("")
+        if strength != 1.0:  # an adapter of its own, so that views of other strengths are not touched
+            name += f"x{strength!r}".replace(".", "_")  # a module's name has no point in it
         if name not in getattr(self.model, "peft_config", {}):
             try:
                 rank = check_count("rank", card["recipe"]["rank"], least=1)
             except (KeyError, TypeError, ValueError) as error:
                 raise WeightsError(f"adapter {folder}: card.json is damaged ({error}); train it again") from error
-            load_adapter(self.model, name, folder, rank)
+            load_adapter(self.model, name, folder, rank, strength)
         return self.view(name)
 
     def view(self, adapter: str) -> HFModel:
