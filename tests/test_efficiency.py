@@ -130,6 +130,26 @@ def test_a_model_of_ones_own_needs_nothing_else() -> None:
         benchmark_budget_efficiency(bench)
 
 
+def test_a_bank_keeps_what_ones_own_model_said_apart_from_another_ones(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Counting(ScriptedModel):
+        def sample(self, prompt: str, k: int, **options: Any) -> list[Sample]:
+            asked.append(self.name)
+            return super().sample(prompt, k, **options)
+
+    data = Data({"a": "b"}, (Question("any/name?", "Where?", ("Where?",)),)), {"any/name?": Gold("Rome")}
+    rows = []
+    for name, city in (("one", "Rome"), ("one", "Rome"), ("other", "Oslo")):
+        bench = Bench(Counting({}, {city: 1.0}, name=name), data, bank=tmp_path)
+        rows.append(benchmark_budget_efficiency(bench, {VOTE: TIERS[:2]}, seeds=2))
+        asked.append("|")
+    assert without_seconds(rows[0]) == without_seconds(rows[1])
+    assert [row["answer"] for row in rows[2]] == ["Oslo"] * 4
+    assert "".join(asked).count("one") and "".join(asked).split("|")[1] == ""
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="a method must be one of"):
         benchmark_budget_efficiency(scripted(), {"voting": TIERS})

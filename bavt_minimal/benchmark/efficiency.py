@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import OrderedDict
@@ -101,8 +102,7 @@ class Bench:
         for job in jobs:
             worlds.setdefault(self.world_of(job), []).append(job)
         for key, own in worlds.items():
-            path = None if self.bank is None or self.data is not None else self.bank / f"{key}.json.xz"
-            bank = Bank(path)
+            bank = Bank(self.bank and self.bank / f"{self.file_of(str(key))}.json.xz")
             world, golds = self.data or world_of(own[0].question)
             questions = {question.id: question for question in world.questions}
             tool, parts = self.tool or Lookup(world.pages), self.make_parts(bank)
@@ -140,6 +140,13 @@ class Bench:
     def world_of(self, job: Job) -> str:
         """The jobs of a world share a bank, and are run together."""
         return job.question if self.data is not None else job.question.rpartition("-")[0]
+
+    def file_of(self, key: str) -> str:
+        """The name of a world's or a question's file in the bank; another model has files of its own."""
+        if self.model is None and self.data is None:
+            return key
+        model = getattr(self.model, "name", self.model)
+        return hashlib.sha256(f"{model}\0{key}".encode()).hexdigest()[:16]
 
     def make_parts(self, bank: Bank) -> Parts:
         """The model in its roles, each asking the bank first."""
