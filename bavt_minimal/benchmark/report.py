@@ -273,9 +273,11 @@ def _main(data: Scores) -> list[Cell]:
 
 
 def _two(data: Scores) -> list[Cell]:
-    """Of these, the cells at the headline's and at the top budget; all, if neither was run."""
+    """Of these, the cells at the headline's and at the top budget; all, if the search was not run at the first."""
     cells = _main(data)
-    return [cell for cell in cells if cell[1:] in (HEADLINE, TIERS[-1])] or cells
+    if (f"bavt, {data.critic}", *HEADLINE) not in data.rows:
+        return cells
+    return [cell for cell in cells if cell[1:] in (HEADLINE, TIERS[-1])]
 
 
 def roles_table(data: Scores) -> Table:
