@@ -191,6 +191,8 @@ def document(
         "computed from them.",
         f"**{headline(data)}**",
         f"![Accuracy against budget]({picture})",
+        "*The figure: accuracy against the token budget, a line for each method; bars are 95 % intervals over "
+        "questions. The best peer may be another one at each budget.*",
         "## What it shows",
         "\n".join(f"- {text}" for text in verdicts(data)),
         "\n".join(
