@@ -19,7 +19,6 @@ from pathlib import Path
 
 from peers import PEERS
 from peers import methods as peer_methods
-from tqdm.auto import tqdm
 
 from bavt_minimal import __version__
 from bavt_minimal.benchmark.efficiency import (
@@ -34,7 +33,7 @@ from bavt_minimal.benchmark.efficiency import (
 )
 from bavt_minimal.benchmark.methods import BAVT, METHODS, PLANNING, RERANK, VOTE, Method
 from bavt_minimal.benchmark.recorded import BANK, FOLDER, SKIPPED
-from bavt_minimal.benchmark.run import process_executor, run_jobs
+from bavt_minimal.benchmark.run import process_executor, progress_bar, run_jobs
 from bavt_minimal.benchmark.store import Job, Store, write_rows
 
 SEEDS, PLANNED = 3, 90  # questions that the agent also plans for itself, with one seed: a plan is dear to draw
@@ -80,13 +79,8 @@ def main() -> None:
     adapters = digests()
     with (
         Store(args.store, {"version": __version__, **adapters, "peers": chosen}) as store,
-        tqdm(desc="searches") as bar,
+        progress_bar() as progress,
     ):
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
         run_jobs(jobs, bench, store, partial(process_executor, args.jobs), bench.world_of, progress)
         wanted = set(jobs)
         write_rows(FOLDER / "test.jsonl.xz", [row for row in store.rows() if Job.of(row) in wanted])

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from peers import GRID, PEERS
 from peers import methods as peer_methods
-from tqdm.auto import tqdm
 
-from bavt_minimal import BudgetAware, BudgetAwareUCB, BudgetAwareValueTreeSearch
+from bavt_minimal import BudgetAware
 from bavt_minimal.benchmark.efficiency import TIERS, Bench, benchmark_budget_efficiency, questions_of
-from bavt_minimal.benchmark.methods import BAVT, METHODS, Method, tree
+from bavt_minimal.benchmark.methods import BAVT, METHODS, Method, by_ucb, tree
 from bavt_minimal.benchmark.recorded import FOLDER
-from bavt_minimal.benchmark.run import process_executor
+from bavt_minimal.benchmark.run import process_executor, progress_bar
 from bavt_minimal.benchmark.store import read_rows, write_rows
 
 ETA, K = (0.4, 0.2, 0.3, 0.5), (3, 2, 4, 5)
@@ -42,12 +41,6 @@ class Scaled:
         return replace(critic, scale=self.scale)
 
 
-def ucb(*args: Any, weight: float, scaled: bool, **options: Any) -> BudgetAwareValueTreeSearch:
-    """The tree with the guide's rule and another constant."""
-    rule = BudgetAwareUCB(exploration_constant=weight, total_budget=float(args[2].tokens), scaled=scaled)
-    return BudgetAwareValueTreeSearch(*args, selection=rule, **options)
-
-
 def own() -> dict[str, dict[str, Method]]:
     """Family -> setting -> method, the default first."""
     return {
@@ -57,8 +50,8 @@ def own() -> dict[str, dict[str, Method]]:
         "cap of the exponent": {f"alpha_max {x:g}": tree(selection=BudgetAware(alpha_max=x)) for x in CAP},
         "answer rule": {f"rule {x}": tree(answer_rule=x) for x in ("best", "weighted", "majority")},
         "value that ends": {f"stop_value {x:g}": tree(stop_value=x) for x in (1.0, 0.95, 0.9, 2.0)},
-        "guide's UCB": {f"c {x:g}": tree(search=partial(ucb, weight=x, scaled=False)) for x in WEIGHT},
-        "scaled UCB": {f"scaled c {x:g}": tree(search=partial(ucb, weight=x, scaled=True)) for x in WEIGHT},
+        "guide's UCB": {f"c {x:g}": tree(search=by_ucb, weight=x) for x in WEIGHT},
+        "scaled UCB": {f"scaled c {x:g}": tree(search=by_ucb, weight=x, scaled=True) for x in WEIGHT},
     }
 
 
@@ -110,12 +103,7 @@ def main() -> None:
     if args.read:
         rows = read_rows(args.read)
     else:
-        with tqdm(desc="searches") as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with progress_bar() as progress:
             rows = benchmark_budget_efficiency(
                 Bench(bank=args.bank, methods=METHODS | methods),
                 dict.fromkeys((BAVT, *methods), TIERS),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import test_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,23 +37,7 @@ TIERS = ((32, 8), (64, 16), (128, 32), (256, 64))
 
 
 def make_row(job: Job, right: float, **changes: Any) -> Row:
-    return check_row(
-        {
-            **vars(job),
-            "answer": "Rome",
-            "right": right,
-            "hops": 2,
-            "used": 19,
-            "by_role": {"generator": [19, 0, 582], "tool": [0, 2, 0]},
-            "prompt_tokens": 582,
-            "tool_calls_used": 2,
-            "reason": "answered",
-            "forced": False,
-            "fault": "" if right else "critic",
-            "seconds": 0.5,
-            **changes,
-        }
-    )
+    return check_row(test_store.make_row(job, **{"right": right, "fault": "" if right else "critic", **changes}))
 
 
 def make_rows(right: Mapping[tuple[Any, ...], Iterable[Any]]) -> list[Row]:

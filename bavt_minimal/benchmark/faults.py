@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ..searcher import SearchResult
-from ..steps import normalize
 from ..tasks.data import Gold, Question
 from ..tasks.encyclopedia import RELATIONS
 from ..tree import TreeNode
+from .oracle import OracleCritic
 
 FAULTS = ("planning", "never sampled", "critic", "selection", "budget")
 
@@ -44,10 +45,10 @@ def is_step(node: TreeNode) -> bool:
 
 def on_path(node: TreeNode, gold: Gold) -> bool:
     """Whether a step and all before it are on the gold path."""
-    said = [normalize(text) for text in (*node.state.answers, node.text)]
-    return said == [normalize(text) for text in gold.path[: len(said)]]
+    return OracleCritic(gold.path).on_path(node.state)
 
 
+@lru_cache(4096)  # every wrong answer asks for its plan's
 def relation_of(step: str) -> set[tuple[str, str]]:
     """What a sub-question asks for, and of whom, in any wording."""
     asks = [(name, *ask.split("{}")) for name, relation in RELATIONS.items() for ask in relation.asks]

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from ..budget import Budget, Ledger
 from ..chains import ParallelChains
 from ..critic import ConstantCritic, Critic, LogProbCritic
@@ -24,6 +22,7 @@ from ..selection import BudgetAware, BudgetAwareUCB, greedy, uniform
 from ..steps import LanguageModel, Step, Tool
 from ..tasks.data import Gold
 from .oracle import OracleCritic
+from .simulator import root_of_share
 
 
 @dataclass(frozen=True)
@@ -151,16 +150,10 @@ class AbsoluteSearch(BudgetAwareValueTreeSearch):
         return tree
 
 
-def by_ucb(*args: Any, scaled: bool = False, **options: Any) -> Searcher:
-    """The tree with the guide's UCB, whose bonus needs the budget's size."""
-    tokens = args[2].tokens
-    selection = BudgetAwareUCB(total_budget=float(max(1, tokens or 1)), scaled=scaled)
+def by_ucb(*args: Any, weight: float = 1.0, scaled: bool = False, **options: Any) -> Searcher:
+    """The tree with the guide's UCB, whose bonus needs the budget's size. `weight`: its exploration constant."""
+    selection = BudgetAwareUCB(weight, total_budget=float(max(1, args[2].tokens or 1)), scaled=scaled)
     return BudgetAwareValueTreeSearch(*args, selection=selection, **options)
-
-
-def slower(r: float) -> float:
-    """The exponent 1 / sqrt r: 1 at the start, 2 when a quarter of the budget is left."""
-    return 1.0 / float(np.sqrt(max(r, 1e-9)))
 
 
 def tree(
@@ -202,7 +195,7 @@ BOUNDS: dict[str, Method] = {
 ABLATIONS: dict[str, Method] = {
     "alpha = 1": tree(selection=BudgetAware(alpha_max=1.0)),
     "alpha up to 4": tree(selection=BudgetAware(alpha_max=4.0)),
-    "1/sqrt r": tree(selection=BudgetAware(schedule=slower)),
+    "1/sqrt r": tree(selection=BudgetAware(schedule=root_of_share)),
     "greedy": tree(selection=greedy),
     "guide's UCB": tree(search=by_ucb),
     "scaled UCB": tree(search=by_ucb, scaled=True),

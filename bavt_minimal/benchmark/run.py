@@ -10,9 +10,9 @@ import signal
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
 
@@ -142,6 +142,20 @@ def _submit(pool: Executor, work: Work, jobs: list[Job]) -> Future[list[Row]]:
         future: Future[list[Row]] = Future()
         future.set_exception(error)
         return future
+
+
+@contextmanager
+def progress_bar(disable: bool | None = False) -> Iterator[Callable[[int, int], object]]:
+    """A bar for `progress` of `run_jobs`. `disable` None: only where stderr is a terminal."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc="searches", disable=disable) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
 
 
 def process_executor(count: int) -> Executor:

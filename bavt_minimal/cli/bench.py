@@ -77,11 +77,9 @@ def run_bench(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run the jobs and print what came of them."""
-    from tqdm.auto import tqdm
-
     from ..benchmark.efficiency import PRESETS, Bench, benchmark_budget_efficiency, questions_of, spread
     from ..benchmark.report import headline
-    from ..benchmark.run import dask_executor, process_executor
+    from ..benchmark.run import dask_executor, process_executor, progress_bar
     from ..benchmark.scores import scores
     from ..benchmark.store import Store
     from ..tasks.data import load_data
@@ -122,12 +120,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--store {plain(str(path), 500)}: is there already; go on with it by --resume, or name another"
         )
-    with Store(path, settings_of(args)) as store, tqdm(desc="searches", disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with Store(path, settings_of(args)) as store, progress_bar(disable=None) as progress:
         seeds = 3 if args.seeds is None else args.seeds
         rows = benchmark_budget_efficiency(bench, plan, questions, seeds, store, executor, progress)
     scored = scores(rows)
