@@ -1,11 +1,15 @@
 """The forecast of `bavt pays` beside what was measured: three actors by three critics on the real model.
 
+    python benchmarks/forecast.py --recorded 90                      # minutes: what the simulation itself gets wrong
     python benchmarks/forecast.py --bank forecast-bank --jobs 2      # most of an hour; a killed run goes on
 
-An actor is the base model, or the base model with a share of the critic's adapter, which makes it read better. A critic
-is the likelihood of a step under the model with a share of that adapter. Each pair is forecast from dev questions and
-measured on test questions, one seed, all of them on the same samples. What the models said is kept in the bank, one
+The first forecasts published test questions from their own recorded states, so that no other question's luck is in the
+difference; what the record lacks of these is drawn. The second has nine pairs, each forecast from dev questions and
+measured on test questions, one seed, all of them on the same samples; what the models said is kept in the bank, one
 role a strength.
+
+An actor is the base model, or the base model with a share of the critic's adapter, which makes it read better. A critic
+is the likelihood of a step under the model with a share of that adapter.
 """
 
 from __future__ import annotations
@@ -23,12 +27,14 @@ from tqdm.auto import tqdm
 
 from bavt_minimal import Budget, DualRoleLLMAgent, Sample
 from bavt_minimal.benchmark.bank import SEEDS, STEP, Bank, Remembered
-from bavt_minimal.benchmark.efficiency import TIERS, load, questions_of, world_of
+from bavt_minimal.benchmark.efficiency import TIERS, load, questions_of, remembered_parts, world_of
 from bavt_minimal.benchmark.measure import Case, Measured, Seen, cases_of, look, short
 from bavt_minimal.benchmark.methods import ONE_CHAIN, Method, Parts, chains, tree
 from bavt_minimal.benchmark.pays import BAVT, CHAIN, OTHERS, RERANK, VOTE, Forecast, forecast
+from bavt_minimal.benchmark.recorded import BANK, FOLDER, SKIPPED
 from bavt_minimal.benchmark.run import process_executor
 from bavt_minimal.benchmark.scores import Interval, intervals
+from bavt_minimal.benchmark.store import read_rows
 from bavt_minimal.critics.adapter import AdapterCritic
 
 ACTORS = (0.0, 0.3, 0.6)  # shares of the adapter
@@ -106,6 +112,22 @@ def search(folder: Path, wanted: frozenset[str], world: str) -> dict[Pair, list[
     return found
 
 
+def look_at_recorded(count: int) -> tuple[Measured, list[dict[Cell, float]]]:
+    """The published test questions: their states, and what was right, the mean of the seeds."""
+    questions, seen, rows = questions_of("test", count, SKIPPED), list[Seen](), dict[str, dict[Cell, list[float]]]()
+    names = {"vote": VOTE, "greedy chain": CHAIN, "rerank, adapter": RERANK, "bavt, adapter": BAVT}
+    for row in read_rows(FOLDER / "test.jsonl.xz"):
+        if row["method"] in names:
+            cell = names[row["method"]], row["tokens"], row["tool_calls"]
+            rows.setdefault(row["question"], {}).setdefault(cell, []).append(row["right"])
+    for world in tqdm(dict.fromkeys(name.rpartition("-")[0] for name in questions), desc="test worlds"):
+        bank = Bank(BANK / f"{world}.json.xz")
+        model, critic = remembered(bank, 0.0, All), remembered_parts(bank, offline=False).critics["adapter"]
+        seen += [look(model, critic, case, draws=STEP[0]) for case in cases(world, questions)]
+    means = [{cell: float(np.mean(right)) for cell, right in rows[name].items()} for name in questions]
+    return Measured(tuple(seen), AdapterCritic.scale), means
+
+
 def foretell(measured: Measured) -> Forecast:
     """For a pool."""
     return forecast(measured)
@@ -149,7 +171,7 @@ def compare(pair: Pair, said: Forecast, rows: list[dict[Cell, float]]) -> list[C
 
 def show(rows: list[Compared], measured: Mapping[Pair, Measured]) -> None:
     """Every pair, then how good the forecasts were."""
-    for pair in PAIRS:
+    for pair in measured:
         print(f"\nactor {pair[0]:g}, critic {pair[1]:g}: {measured[pair]}")
         print(f"{'':<28}{'tokens':>7}{'forecast':>22}{'measured':>22}  covered")
         for row in rows:
@@ -163,7 +185,8 @@ def show(rows: list[Compared], measured: Mapping[Pair, Measured]) -> None:
     print("intervals explain. Without a critic a method is counted once an actor.")
     print(f"{'':<28}{'n':>4}{'covered':>9}{'agrees':>9}{'mean error':>12}{'mean absolute error':>22}")
     # No critic, no difference between its pairs.
-    counted = [row for row in rows if row.what not in ALONE or row.critic == CRITICS[0]]
+    first = {actor: critic for actor, critic in reversed(list(measured))}
+    counted = [row for row in rows if row.what not in ALONE or row.critic == first[row.actor]]
     groups = {what: [row for row in counted if row.what == what] for what in dict.fromkeys(r.what for r in rows)}
     groups["all accuracies"] = [row for row in counted if row.what in MEASURED]
     groups["all gains"] = [row for row in counted if row.what not in MEASURED]
@@ -175,13 +198,19 @@ def show(rows: list[Compared], measured: Mapping[Pair, Measured]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bank", type=Path, required=True, help="a folder; what the models said is kept there")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--recorded", type=int, metavar="N", help="the first so many published questions, and no pairs")
+    what.add_argument("--bank", type=Path, help="a folder; what the models said is kept there")
     parser.add_argument("--dev-questions", type=int, default=45)
     parser.add_argument("--test-questions", type=int, default=60)
     parser.add_argument("--skip-worlds", type=int, default=300, help="leave out the first worlds of both splits")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, help="write the rows here, as JSON")
     args = parser.parse_args()
+    if args.recorded:
+        pair, (own, right) = (ACTORS[0], CRITICS[-1]), look_at_recorded(args.recorded)
+        show(compare(pair, foretell(own), right), {pair: own})
+        return
     args.bank.mkdir(parents=True, exist_ok=True)
     merged: dict[Any, dict[Pair, list[Any]]] = {look_at: {}, search: {}}
     with process_executor(args.jobs) as pool:

@@ -1,4 +1,4 @@
-"""What the simulator has to know of a task, measured on a few dozen questions with gold answers.
+"""What a model and a critic do on a task, measured on a few dozen questions with gold answers.
 
 `measure` draws steps where the right ones lead, and one wrong step off that way: plan lengths, the chance of a right
 step and how it differs between states, what wrong steps look like, the tokens of a step, how well the critic ranks and
@@ -7,6 +7,7 @@ how far it can be believed. `pays.py` makes a forecast of it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -42,27 +43,53 @@ class Case(NamedTuple):
     tool: Tool | None
 
 
-class Judged(NamedTuple):
+class Text(NamedTuple):
     """One distinct text in a state."""
 
-    chance: float  # that it is right, by the critic
     right: bool
     copies: int  # draws
+    tokens: int  # of one draw
+    adds: bool = True  # False: empty, cut off or a repeat
+    chance: float = math.nan  # that it is right, by the critic; NaN if it was not judged
 
 
 class State(NamedTuple):
-    """What was drawn in one state. Draws that add nothing (empty, cut off, repeats) are wrong, and are not judged."""
+    """What was drawn in one state."""
 
-    right: int  # draws
-    wrong: tuple[int, ...]  # draws of each wrong text
-    tokens: int  # of all draws
-    useless: bool  # no draw adds anything
-    judged: tuple[Judged, ...] = ()
+    texts: tuple[Text, ...]
+    greedy: Text | None = None  # what temperature 0 gives; None: not asked
+    before: float = 1.0  # chance of all before it, by the critic
 
     @property
     def draws(self) -> int:
         """All of them."""
-        return self.right + sum(self.wrong)
+        return sum(each.copies for each in self.texts)
+
+    @property
+    def right(self) -> int:
+        """Draws of a right text."""
+        return sum(each.copies for each in self.texts if each.right)
+
+    @property
+    def wrong(self) -> tuple[Text, ...]:
+        """Wrong texts, those that add something first, and of these the most common one."""
+        texts = (each for each in self.texts if not each.right)
+        return tuple(sorted(texts, key=lambda each: (not each.adds, -each.copies)))
+
+    @property
+    def tokens(self) -> int:
+        """Of all draws."""
+        return sum(each.copies * each.tokens for each in self.texts)
+
+    @property
+    def useless(self) -> bool:
+        """Whether no draw adds anything."""
+        return not any(each.adds for each in self.texts)
+
+    @property
+    def judged(self) -> tuple[Text, ...]:
+        """Texts that the critic was asked about."""
+        return tuple(each for each in self.texts if not math.isnan(each.chance))
 
 
 class Seen(NamedTuple):
@@ -70,10 +97,10 @@ class Seen(NamedTuple):
 
     depth: int  # of its plan
     states: tuple[State, ...]
-    off: tuple[State, ...] = ()
+    off: tuple[State | None, ...] = ()  # after the first wrong text of each of these; None: not there
 
 
-# What the simulator has to know
+# What was measured
 
 
 @dataclass(frozen=True)
@@ -91,24 +118,32 @@ class Measured:
         return sorted(each.depth for each in self.seen)
 
     @cached_property
-    def judged(self) -> list[Judged]:
+    def judged(self) -> list[Text]:
         """Each text in each state on the right way."""
-        return [each for seen in self.seen for state in seen.states for each in state.judged]
+        return [each for state in self.on for each in state.judged]
+
+    @cached_property
+    def on(self) -> list[State]:
+        """States on the right way."""
+        return [state for each in self.seen for state in each.states]
+
+    @cached_property
+    def off(self) -> list[State]:
+        """States after a wrong step."""
+        return [state for each in self.seen for state in each.off if state]
 
     @cached_property
     def tokens(self) -> float:
         """Mean of a step."""
-        states = [state for each in self.seen for state in (*each.states, *each.off)]
+        states = self.on + self.off
         return max(1.0, sum(state.tokens for state in states) / max(1, sum(state.draws for state in states)))
 
     @cached_property
     def setting(self) -> Setting:
-        """The cell of the map that this is. Its depth is the mean, rounded; a forecast takes `depths`."""
-        states = [state for each in self.seen for state in each.states]
-        off = [state for each in self.seen for state in each.off]
-        p, spread = step_chance([state.right for state in states], [state.draws for state in states])
-        wrong, tilt = wrong_texts([state.wrong for state in states])
-        judged = self.judged
+        """The cell of the map that this is, its depth the mean of all. A forecast takes the states themselves."""
+        judged, off = self.judged, self.off
+        p, spread = step_chance([state.right for state in self.on], [state.draws for state in self.on])
+        wrong, tilt = wrong_texts([[each.copies for each in state.wrong] for state in self.on])
         ranks = ranking(judged)
         return Setting(
             depth=max(1, round(sum(self.depths) / len(self.depths))),
@@ -200,7 +235,7 @@ def wrong_texts(counts: Sequence[Sequence[int]]) -> tuple[int, float]:
     return min([(1, 1.0), *((wrong, float(tilt)) for wrong in range(2, 10) for tilt in tilts)], key=misfit)
 
 
-def ranking(judged: Sequence[Judged]) -> float:
+def ranking(judged: Sequence[Text]) -> float:
     """AUC of the critic over distinct texts. 1/2 without both kinds.
 
     Half a pair in the wrong order is added: that none was seen does not mean that there are none.
@@ -212,7 +247,7 @@ def ranking(judged: Sequence[Judged]) -> float:
     return (auc([each.chance for each in judged], [each.right for each in judged]) * pairs + 0.5) / (pairs + 1.0)
 
 
-def sees_path(judged: Sequence[Judged], off: Sequence[Judged], ranks: float) -> bool:
+def sees_path(judged: Sequence[Text], off: Sequence[Text], ranks: float) -> bool:
     """Whether the critic marks down what follows a mistake as it does the mistake, or judges each step for itself.
 
     In the second case a share of the steps there is right by itself, and those look as good as any.
@@ -226,7 +261,7 @@ def sees_path(judged: Sequence[Judged], off: Sequence[Judged], ranks: float) -> 
     return apart >= (alone + ranks) / 2.0
 
 
-def overconfidence(judged: Sequence[Judged]) -> float:
+def overconfidence(judged: Sequence[Text]) -> float:
     """Mistakes over those that the critic expects, in draws; within 1 .. 1000."""
     wrong = sum(each.copies for each in judged if not each.right)
     expected = sum(each.copies * (1.0 - each.chance) for each in judged)
@@ -295,15 +330,18 @@ def look(model: LanguageModel, critic: Critic, case: Case, *, draws: int = 8, se
         path, right = eye.ways(case.gold.answer)
         if not path:
             return Seen(len(plan), (eye.state((), ()),))
-    states, off = [], []
+    states, off = list[State](), list[State | None]()
     for hop in range(len(plan)):
         before = tuple(path[:hop])
         sure = (eye.scale,) * hop  # what is before is right, and the critic is told: what it thinks of this step counts
         states.append(eye.state(before, right[hop], sure))
-        wrong = Counter(s.text for s in eye.steps(before) if not s.fault() and normalize(s.text) not in right[hop])
-        if wrong and hop + 1 < len(plan):
-            text = wrong.most_common(1)[0][0]
-            off.append(eye.state((*before, text), (), (*sure, eye.residuals(before, sure)[normalize(text)])))
+        texts = [s.text for s in eye.steps(before) if not s.fault() and normalize(s.text) not in right[hop]]
+        if texts and hop + 1 < len(plan):
+            wrong = Counter(map(normalize, texts)).most_common(1)[0][0]
+            text = next(text for text in texts if normalize(text) == wrong)
+            off.append(eye.state((*before, text), (), (*sure, eye.residuals(before, sure)[wrong])))
+        else:
+            off.append(None)
     return Seen(len(plan), tuple(states), tuple(off))
 
 
@@ -330,6 +368,12 @@ class _Look:
             self.drawn[answers] = self.generator.propose(answers, prompt, self.draws, Ledger())
         return self.drawn[answers]
 
+    def likeliest(self, answers: tuple[str, ...]) -> Step:
+        """The step at temperature 0."""
+        generator = self.generator.follow(self.generator.plan)
+        generator.temperature = 0.0
+        return generator.propose(answers, generator.prompt(answers, Ledger()), 1, Ledger())[0]
+
     def residuals(self, answers: tuple[str, ...], said: tuple[float, ...]) -> dict[str, float]:
         """What the critic says of the texts of a state, all at once, as in the search."""
         if answers not in self.said:
@@ -340,14 +384,18 @@ class _Look:
     def state(self, answers: tuple[str, ...], right: Collection[str], said: tuple[float, ...] | None = None) -> State:
         """`right`: texts, normalized. Without `said` nothing is judged."""
         steps = self.steps(answers)
-        counts = Counter(normalize(s.text) if not s.fault() else s.fault() + normalize(s.text) for s in steps)
-        wrong = tuple(n for text, n in counts.items() if text not in right)
-        judged: list[Judged] = []
-        if said is not None:
-            for text, residual in self.residuals(answers, said).items():
-                judged.append(Judged(chance(residual, self.scale), text in right, counts[text]))
-        tokens = sum(s.sample.tokens for s in steps)
-        return State(len(steps) - sum(wrong), wrong, tokens, all(s.fault() for s in steps), tuple(judged))
+        likeliest = self.likeliest(answers)
+        chances = {} if said is None else {t: chance(r, self.scale) for t, r in self.residuals(answers, said).items()}
+
+        def text(step: Step, copies: int) -> Text:
+            spelled, adds = normalize(step.text), not step.fault()
+            judged = chances.get(spelled, math.nan) if adds else math.nan
+            return Text(adds and spelled in right, copies, step.sample.tokens, adds, judged)
+
+        kinds = {(normalize(step.text), step.fault()): step for step in reversed(steps)}
+        counts = Counter((normalize(step.text), step.fault()) for step in steps)
+        texts = tuple(text(kinds[kind], copies) for kind, copies in counts.items())
+        return State(texts, text(likeliest, 0), chance(said[-1], self.scale) if said else 1.0)
 
     def ways(self, answer: str) -> tuple[tuple[str, ...], list[Collection[str]]]:
         """The likeliest chain that reaches the answer, or (), and which texts of its states lead there too."""

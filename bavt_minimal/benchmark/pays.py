@@ -1,19 +1,19 @@
-"""Will the search pay on a task? What `measure` has found of it, played by the simulator.
+"""Will the search pay on a task? The states that `measure` has seen, searched again.
 
-An interval is a 95 % one: questions are drawn anew and simulated again, which gives the error of the measured numbers,
-and the error of a mean over simulated questions is added. It does not cover what the simulator leaves out (steps
-that depend on each other, mistakes that are made good, a critic of another form): `benchmarks/forecast.py` measures
-that beside a real model. Known so far, of one actor and critic: gains over reranking came true at all four budgets,
-those over voting and one greedy chain were forecast up to two and a half times too high.
+Each measured question is answered some times over by every method, with the real kernel and ledger: its states are
+drawn from as they were drawn, its texts judged as they were judged. An interval is a 95 % one over questions. It does
+not cover what is not measured: where a second mistake leads (to a state after someone's first), and wrong ways that end
+in the same answer. `benchmarks/forecast.py` measures that beside a real model.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from bisect import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,95 +21,125 @@ from numpy.typing import NDArray
 
 from ..budget import Ledger
 from ..checks import check_count
-from ..critics.calibration import logit, sigmoid
 from ..critics.path import path_residuals
 from ..residual import residual
 from ..selection import greedy
-from ..steps import Step
+from ..steps import Sample, Step
 from .efficiency import TIERS, Tiers
-from .measure import Judged, Measured, short, two
-from .scores import Budget, Interval
+from .measure import Measured, State, Text, short, two
+from .scores import Budget, Interval, intervals
 from .simulator import QUESTION, SEARCHES, Judge, Method, World, chains, tree
 from .simulator import State as Place
 
 Array = NDArray[np.float64]
 PLENTY = 4096  # tokens, where only tool calls are limited
 GOOD = 0.95  # AUC of a critic to hope for
+NOWHERE = Text(False, 1, 1, adds=False)
 BAVT, VOTE, RERANK, CHAIN, GREEDY = "BAVT", "voting", "reranking", "one greedy chain", "the greedy tree"
 METHODS = (BAVT, GREEDY, VOTE, RERANK, CHAIN)
 OTHERS = (VOTE, RERANK, CHAIN)  # what the search has to beat
+
+
 # Forecasting
 
 
-class Voice(NamedTuple):
-    """How a critic puts what it sees, as log-odds: `center` + `spread` x a score, which is N(d/2, 1) or N(-d/2, 1)."""
+class Known(NamedTuple):
+    """A state of a `Recalled` question. Digit 0 is the right text, digits 1 .. 9 the wrong ones."""
 
-    center: float
-    spread: float
+    state: State
+    texts: tuple[Text, ...]
+    bounds: tuple[float, ...]  # cumulative shares of the wrong ones
 
 
-def voice(judged: Sequence[Judged], separation: float) -> Voice:
-    """Fitted to the log-odds of right and of wrong texts; `separation` is d.
+class Recalled(World):
+    """A measured question, to be answered again. `good`: with a calibrated critic of AUC `GOOD` in place of its own."""
 
-    Their means should be spread x d apart and their deviation be spread, and of both the squared error is least. A
-    good critic's log-odds are not normal, and then it is the means that count; with d near 0 these say nothing.
-    """
-    kinds = [logit([each.chance for each in judged if each.right is right]) for right in (False, True)]
-    there = [kind for kind in kinds if len(kind)]
-    if not there:
-        return Voice(0.0, 0.0)
-    means = [float(kind.mean()) for kind in there]
-    within = sum(float(((kind - kind.mean()) ** 2).sum()) for kind in there)
-    deviation = math.sqrt(within / sum(map(len, there)))
-    spread = (separation * (means[-1] - means[0]) + deviation) / (separation**2 + 1.0)
-    return Voice(sum(means) / len(means), max(0.0, spread))
+    def __init__(self, measured: Measured, number: int, budget: Budget, seed: int = 0, good: bool = False):
+        self.measured, self.seen = measured, measured.seen[number]
+        tokens, calls = PLENTY if budget[0] is None else budget[0], budget[1]
+        setting = replace(measured.setting, depth=self.seen.depth, auc=GOOD, whole_path=True, overconfidence=1.0)
+        super().__init__(replace(setting, tokens=tokens, tool_calls=calls), seed)
+        self.judge = Told(self, self.setting.scale, good=good)
+        self.known: dict[str, Known] = {}
+
+    def look(self, path: str) -> Known:
+        """What was seen in a state. One that was not drawn in is like some other of its kind."""
+        if path not in self.known:
+            state = self._find(path, random.Random(f"{self.seed} {path} which"))
+            rights = sorted((each for each in state.texts if each.right), key=lambda each: -each.copies)
+            pool = [each for each in self.measured.judged if each.right]
+            right = rights[0] if rights else random.Random(f"{self.seed} {path} right").choice(pool or [NOWHERE])
+            wrong = [each for each in state.wrong if each.copies][:9] or [NOWHERE]
+            shares = accumulate(each.copies / sum(each.copies for each in wrong) for each in wrong)
+            self.known[path] = Known(state, (right, *wrong), tuple(shares)[:-1])
+        return self.known[path]
+
+    def _find(self, path: str, rng: random.Random) -> State:
+        if not path.strip("s0"):
+            hop = len(path) - 1
+            return self.seen.states[hop] if hop < len(self.seen.states) else rng.choice(self.measured.on)
+        hop = len(path) - 2
+        own = self.seen.off[hop] if path == "s" + "0" * hop + "1" and hop < len(self.seen.off) else None
+        return own or rng.choice(self.measured.off or [State((NOWHERE,))])
+
+    def _make(self, path: str) -> Place:
+        place, state, setting = super()._make(path), self.look(path).state, self.measured.setting
+        place.dead, place.p = False, setting.p
+        if not place.right:
+            place.p = 0.0
+        elif setting.p < 1.0 and setting.spread:  # the posterior of a Beta distribution that was fitted to all states
+            size, wrong = 1.0 / setting.spread - 1.0, state.draws - state.right
+            place.p = place.rng.betavariate(state.right + setting.p * size, wrong + (1.0 - setting.p) * size)
+        return place
+
+    def _digit(self, place: Place, luck: float) -> int:
+        return 0 if luck < place.p else 1 + bisect(self.look(place.path).bounds, (luck - place.p) / (1.0 - place.p))
+
+    def _text(self, place: Place, digit: int) -> Sample:
+        text = self.look(place.path).texts[digit]
+        return Sample(f"{place.path}{digit}" if text.adds else "", text.tokens, (0.0,) * text.tokens, True)
+
+    def _likeliest(self, place: Place) -> Sample:
+        known = self.look(place.path)
+        found = known.state.greedy
+        if found is None or not place.right:
+            return self._text(place, 1 if not place.right or place.p < 0.5 else 0)
+        return Sample(f"{place.path}{'01'[not found.right]}" if found.adds else "", found.tokens, (), True)
 
 
 @dataclass(frozen=True)
 class Told(Judge):
-    """The critic of a simulated question, in the words of the real one. `voice` None: the true chances."""
+    """The critic of a `Recalled` question."""
 
-    voice: Voice | None = None
-    path: bool = True  # the chance of a step by itself is multiplied by that of all before
-    tokens_per_step: int = 0  # that judging generates
+    good: bool = False
 
     def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """Residuals in [-scale, scale]."""
-        tokens = self.tokens_per_step * len(steps)
+        world = self.world
+        assert isinstance(world, Recalled)
+        if self.good:
+            return super().__call__(steps, ledger)
+        tokens = world.measured.judge_tokens * len(steps)
         with ledger.reserve("critic", tokens=tokens) as call:
             call.spend(tokens=tokens)
-        said = [self.say(self.world.state(step.text).chance) for step in steps]
-        return path_residuals(said, self.scale, steps) if self.path else [residual(p, self.scale) for p in said]
+        said = [self.say(world, step.text) for step in steps]
+        if world.measured.setting.whole_path:
+            return path_residuals(said, self.scale, steps)
+        return [residual(p, self.scale) for p in said]
 
-    def say(self, chance: float) -> float:
-        """Another chance of the same rank."""
-        if self.voice is None:
-            return chance
-        odds, prior = (math.log(max(p, 1e-12) / max(1.0 - p, 1e-12)) for p in (chance, self.world.setting.p))
-        score = (odds - prior) / self.world.separation
-        return float(sigmoid(self.voice.center + self.voice.spread * score))
-
-
-class Coupled(World):
-    """A world whose luck stays the same if its setting changes a little: each state's p is a quantile of its kind.
-
-    The simulator draws p by rejection, where a little other setting can turn all that follows.
-    """
-
-    def _make(self, path: str) -> Place:
-        from scipy.special import betaincinv
-
-        place, setting = super()._make(path), self.setting
-        if setting.spread and setting.p < 1.0:
-            size = 1.0 / setting.spread - 1.0
-            luck = random.Random(f"{self.seed} {path} p").random()
-            place.p = float(betaincinv(setting.p * size, (1.0 - setting.p) * size, luck))
-        place.rng = random.Random(f"{self.seed} {path} draws")
-        return place
+    def say(self, world: Recalled, path: str) -> float:
+        """The chance that the last step is right, taken by itself if this critic sees the whole path."""
+        known = world.look(path[:-1])
+        text = known.texts[int(path[-1])]
+        if math.isnan(text.chance):
+            return 0.5
+        return (
+            min(1.0, text.chance / max(known.state.before, 1e-9)) if world.measured.setting.whole_path else text.chance
+        )
 
 
 def methods(cap: int) -> dict[str, Method]:
-    """Those of METHODS, on a simulated question, with steps of at most `cap` tokens."""
+    """Those of METHODS, with steps of at most `cap` tokens."""
     return {
         BAVT: lambda world: tree(world, max_new_tokens=cap),
         GREEDY: lambda world: tree(world, greedy, max_new_tokens=cap),
@@ -119,30 +149,17 @@ def methods(cap: int) -> dict[str, Method]:
     }
 
 
-def outcomes(measured: Measured, budget: Budget, worlds: int, seed: int = 0, good: bool = False) -> Array:
-    """Right or wrong, (worlds, methods), on simulated questions whose depths are spread as those of the plans.
-
-    `good`: with a calibrated critic of AUC `GOOD` in place of the measured one.
-    """
-    setting, depths = measured.setting, measured.depths
-    # A simulated step has a whole number of tokens, so the budget is stretched instead.
-    stretch = setting.tokens_per_step / measured.tokens
-    tokens = PLENTY if budget[0] is None else round(budget[0] * stretch)
-    setting = replace(setting, tokens=tokens, tool_calls=budget[1], whole_path=False, overconfidence=1.0)
-    # At 1/2 all steps would be alike; a critic that knows nothing says something all the same.
-    setting = replace(setting, auc=GOOD if good else min(1.0 - 1e-6, max(0.501, setting.auc)))
-    own = methods(max(setting.tokens_per_step, round(measured.cap * stretch)))
-    words = None if good else voice(measured.judged, setting.separation)
-    path = good or measured.setting.whole_path
-    found = []
-    counts = Counter(depths[int((i + 0.5) * len(depths) / worlds)] for i in range(worlds))
-    for depth, count in sorted(counts.items()):
-        for number in range(count):
-            world = Coupled(replace(setting, depth=depth), (seed * 1000 + depth) * SEARCHES + number)
-            world.judge = Told(world, setting.scale, voice=words, path=path, tokens_per_step=measured.judge_tokens)
-            results = [build(world).search(QUESTION, depth, world.plan) for build in own.values()]
-            found.append([float(result.answer == world.answer) for result in results])
-    return np.array(found)
+def outcomes(measured: Measured, budget: Budget, repeats: int, seed: int = 0, good: bool = False) -> Array:
+    """Share of right answers, (questions, methods), each question answered `repeats` times."""
+    own = methods(measured.cap)
+    found = np.zeros((len(measured.seen), len(own)))
+    for number, seen in enumerate(measured.seen):
+        for repeat in range(repeats):
+            world = Recalled(measured, number, budget, (seed * 1000 + repeat) * SEARCHES + number, good)
+            for i, build in enumerate(own.values()):
+                answer = build(world).search(QUESTION, seen.depth, world.plan).answer
+                found[number, i] += (answer == world.answer) / repeats
+    return found
 
 
 @dataclass(frozen=True)
@@ -150,26 +167,16 @@ class Forecast:
     """Accuracies that are expected of each method at each budget."""
 
     measured: Measured
-    right: Mapping[Budget, Array]  # of a budget, (worlds, methods)
-    resampled: Mapping[Budget, Array]  # (resamples, methods) accuracies
+    right: Mapping[Budget, Array]  # of a budget, (questions, methods)
     better: Array | None = None  # as `right`, of the last budget, with a good critic; only if yours knows nothing
 
     def accuracy(self, method: str, budget: Budget) -> Interval:
         """Of a method. Raises LookupError for a budget that was not simulated, ValueError for another method."""
-        return self._interval(budget, np.eye(len(METHODS))[METHODS.index(method)], 0.0)
+        return interval(self.right[budget][:, METHODS.index(method)])
 
     def gain(self, method: str, other: str, budget: Budget) -> Interval:
         """Accuracy of a method minus that of another."""
-        eye = np.eye(len(METHODS))
-        return self._interval(budget, eye[METHODS.index(method)] - eye[METHODS.index(other)], -1.0)
-
-    def _interval(self, budget: Budget, weights: Array, least: float) -> Interval:
-        from scipy.stats import t
-
-        worlds, again = self.right[budget] @ weights, self.resampled[budget] @ weights
-        value, error = float(worlds.mean()), math.sqrt(again.var(ddof=1) + worlds.var(ddof=1) / len(worlds))
-        half = float(t.ppf(0.975, len(again) - 1)) * error
-        return Interval(value, max(least, value - half), min(1.0, value + half), len(self.measured.seen))
+        return difference(self.right[budget], method, other)
 
     def best_other(self, budget: Budget) -> str:
         """What BAVT has to beat there."""
@@ -215,11 +222,9 @@ class Forecast:
         if right is None:
             return ""
         budget, best = [*self.right][-1], max(OTHERS, key=lambda each: float(right[:, METHODS.index(each)].mean()))
-        gain = right[:, METHODS.index(BAVT)] - right[:, METHODS.index(best)]
-        half = 1.96 * gain.std(ddof=1) / math.sqrt(len(gain))
-        mean = float(gain.mean())
-        said = f"{best} ({short(Interval(mean, mean - half, mean + half, len(gain)), True)}) at {name(budget)}"
-        return f"; with one of AUC {two(GOOD)} BAVT would {'beat' if mean > half else 'still not clearly beat'} {said}"
+        gain = difference(right, BAVT, best)
+        said = f"{best} ({short(gain, True)}) at {name(budget)}"
+        return f"; with one of AUC {two(GOOD)} BAVT would {'beat' if gain.low > 0 else 'still not clearly beat'} {said}"
 
     def to_json(self) -> dict[str, Any]:
         """As plain objects."""
@@ -250,39 +255,35 @@ class Forecast:
         return "\n".join([str(self.measured), "", self.table(), "", *self.sentences()])
 
 
+def interval(values: Array) -> Interval:
+    """Of a mean over questions."""
+    (found,) = intervals(values[:, None])
+    assert found is not None
+    return found
+
+
+def difference(right: Array, method: str, other: str) -> Interval:
+    """Of two methods on the same questions."""
+    return interval(right[:, METHODS.index(method)] - right[:, METHODS.index(other)])
+
+
 def forecast(
     measured: Measured,
     budgets: Tiers = TIERS,
     *,
-    worlds: int = 200,
-    resamples: int = 20,
+    repeats: int = 5,
     seed: int = 0,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Forecast:
-    """What each method's accuracy will be, at budgets of (tokens, tool calls).
-
-    `worlds` simulated questions give the values. For the interval the measured questions are drawn anew `resamples`
-    times, and each time a quarter of the simulated questions is answered again: the same ones, as far as other numbers
-    allow, so that the two differ by the numbers more than by luck.
-    """
-    check_count("worlds", worlds, least=8)
-    check_count("resamples", resamples, least=2)
+    """The accuracy of each method at budgets of (tokens, tool calls). Each question is answered `repeats` times."""
+    check_count("repeats", repeats, least=1)
     if not budgets:
         raise ValueError("budgets must not be empty")
-    rng = np.random.default_rng(seed)
-    drawn = [measured.resample(rng) for _ in range(resamples)]
-    right: dict[Budget, Array] = {}
-    again: dict[Budget, list[Array]] = {}
-    for each in progress([measured, *drawn]):
-        for budget in budgets:
-            if each is measured:
-                right[budget] = outcomes(each, budget, worlds, seed)
-            else:
-                again.setdefault(budget, []).append(outcomes(each, budget, worlds // 4, seed).mean(0))
+    right = {budget: outcomes(measured, budget, repeats, seed) for budget in progress(budgets)}
     better = None
     if measured.intervals["auc"].low <= 0.5:
-        better = outcomes(measured, budgets[-1], worlds, seed, good=True)
-    return Forecast(measured, right, {budget: np.stack(rows) for budget, rows in again.items()}, better)
+        better = outcomes(measured, budgets[-1], repeats, seed, good=True)
+    return Forecast(measured, right, better)
 
 
 # Words

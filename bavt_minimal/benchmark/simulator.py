@@ -138,7 +138,7 @@ class World(ScriptedModel):
             state.drawn.append(self._text(state, self._digit(state, state.rng.random())))
         found = state.drawn[first : first + k]
         if temperature == 0:
-            found = [self._text(state, 0 if state.p >= (1 - state.p) * self.wrong[0] else 1)] * k
+            found = [self._likeliest(state)] * k
         return [cut(sample, max_new_tokens) for sample in found]
 
     def page(self, query: str) -> str:
@@ -175,6 +175,9 @@ class World(ScriptedModel):
 
     def _digit(self, state: State, luck: float) -> int:
         return 0 if luck < state.p else 1 + bisect(self.bounds, (luck - state.p) / (1.0 - state.p))
+
+    def _likeliest(self, state: State) -> Sample:
+        return self._text(state, 0 if state.p >= (1 - state.p) * self.wrong[0] else 1)
 
     def _text(self, state: State, digit: int) -> Sample:
         found = state.texts.get(digit)
