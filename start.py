@@ -2,6 +2,7 @@
 
     python3 start.py ask ["question"] ...   answer a question with a real model
     python3 start.py test                   lint, types, tests and notebooks
+    python3 start.py notebooks              open the notebooks in JupyterLab
     python3 start.py <command> ...          any other command of bavt (show, fetch, --version)
 
 The first run downloads some 400 MB, weights included, and fills about 2 GB of disk; later runs
@@ -108,10 +109,12 @@ def main(arguments: list[str]) -> int:
         return 0
     if arguments[0] == "test" and len(arguments) > 1:
         sys.exit("start.py test takes no arguments, not " + " ".join(arguments[1:]))
-    set_up("test" if arguments[0] == "test" else "")
+    set_up("test" if arguments[0] in ("test", "notebooks") else "")
     if arguments[0] == "test":
         return run_checks()
     command = [str(BIN / "bavt"), *arguments]
+    if arguments[0] == "notebooks":
+        command = [str(PYTHON), "-m", "jupyter", "lab", str(ROOT / "notebooks"), *arguments[1:]]
     if sys.platform == "win32":
         return subprocess.run(command).returncode
     os.execv(command[0], command)  # bavt itself gets Ctrl-C, and time to save its trace

@@ -3,7 +3,7 @@
 `values` (N,) are what the nodes are worth as parents: V of a node without children, less where a child is right
 already (`Expansion.promise`). `visits` (N,) is how often each was expanded so far, `r` the share of the budget left.
 Any callable of this signature works in the search. The paper's rule is the default; the implementation guide's UCB is
-kept exactly as stated beside it, because its bonus grows as the budget goes (spec: mistake 1).
+kept exactly as stated beside it, because its bonus grows as the budget goes (notebook 03).
 """
 
 from __future__ import annotations

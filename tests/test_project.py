@@ -350,6 +350,15 @@ def test_cpu_index_is_used_where_it_helps_and_answers(
     assert start.torch_index() == (["--extra-index-url", start.CPU_INDEX] if used else [])
 
 
+def test_notebooks_are_opened_with_what_the_tests_need(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(machine.start.os, "execv", lambda path, command: ran.append(command))
+    machine.start.main(["notebooks", "--no-browser"])
+    (command,) = ran
+    assert command[1:4] == ["-m", "jupyter", "lab"] and command[-1] == "--no-browser"
+    assert Path(command[4]).name == "notebooks" and machine.start.installed("test")
+
+
 @pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
 def test_start_help(arguments: list[str]) -> None:
     command = [sys.executable, str(ROOT / "start.py"), *arguments]
