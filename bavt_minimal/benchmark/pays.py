@@ -3,7 +3,7 @@
 Each measured question is answered some times over by every method, with the real kernel and ledger: its states are
 drawn from as they were drawn, its texts judged as they were judged. An interval is a 95 % one over questions. It does
 not cover what is not measured: where a second mistake leads (to a state after someone's first), and wrong ways that end
-in the same answer. `benchmarks/forecast.py` measures that beside a real model.
+in the right answer, which help voting most. `benchmarks/forecast.py` measures that beside a real model.
 """
 
 from __future__ import annotations
