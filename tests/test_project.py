@@ -25,7 +25,13 @@ KERNEL = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__m
 AROUND = ("models", "tasks", "views", "cli", "critics", "training")
 NOTEBOOK_ONLY = ("IPython", "ipykernel", "ipywidgets", "jupyter", "jupyterlab", "matplotlib")
 # Import names that a declared distribution brings under another name.
-BROUGHT_BY = {"ipython": "ipywidgets", "packaging": "pytest", "nbformat": "nbval", "sklearn": "scikit-learn"}
+BROUGHT_BY = {
+    "ipython": "ipywidgets",
+    "packaging": "pytest",
+    "nbformat": "nbval",
+    "nbclient": "jupyter",
+    "sklearn": "scikit-learn",
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -65,7 +71,8 @@ def imports(path: Path) -> Iterator[str]:
 
 def third_party(paths: list[Path]) -> set[str]:
     tops = {name.split(".")[0] for path in paths for name in imports(path)}
-    local = {"bavt_minimal", "tests", "conftest", "start"}
+    local = {"bavt_minimal", "tests", "conftest", "start", "exercises"}
+    local |= {path.stem for path in (ROOT / "notebooks").iterdir() if path.is_dir()}
     local |= {path.stem for folder in ("tests", "benchmarks") for path in ROOT.glob(f"{folder}/*.py")}
     found = {top.lower() for top in tops - set(sys.stdlib_module_names) - local}
     return {BROUGHT_BY.get(name, name) for name in found}

@@ -136,21 +136,21 @@ def test_failed_tool_is_shown_and_not_counted_as_a_dropped_step() -> None:
 @pytest.mark.parametrize("method", ["bavt", "parallel"])
 def test_svg_after_every_event(method: str) -> None:
     trace = searched(method=method).trace
-    for upto in range(len(trace.events) + 1):
-        svg = render_svg(trace, upto)
+    for at in range(len(trace.events) + 1):
+        svg = render_svg(trace, at)
         root = ElementTree.fromstring(svg)
         assert root.get("role") == "img" and root[0].tag.endswith("title")
         groups = root.findall("{http://www.w3.org/2000/svg}g")
-        assert len(groups) == 1 + sum(event.kind == "added" for event in trace.events[:upto])
-        assert svg == render_svg(trace, upto)
+        assert len(groups) == 1 + sum(event.kind == "added" for event in trace.events[:at])
+        assert svg == render_svg(trace, at)
         assert not re.search(r"\d\.\d{4}", svg)
     assert render_svg(trace) == render_svg(trace, len(trace.events))
 
 
-@pytest.mark.parametrize("upto", [-1, 10**6, 1.0, True, "1"])
-def test_svg_names_a_bad_upto(upto: Any) -> None:
-    with pytest.raises(ValueError, match=r"upto must be a whole number from 0 to \d+, got"):
-        render_svg(searched().trace, upto)
+@pytest.mark.parametrize("at", [-1, 10**6, 1.0, True, "1"])
+def test_svg_names_a_bad_at(at: Any) -> None:
+    with pytest.raises(ValueError, match=r"at must be a whole number from 0 to \d+, got"):
+        render_svg(searched().trace, at)
 
 
 @pytest.mark.parametrize("children", [0, 1, 299])
@@ -192,6 +192,39 @@ def test_svg_colors_read_on_its_own_background() -> None:
     assert edges <= {"#0072B2", "#009E73", "#b8b8b8"}
 
 
+def test_svg_marks_the_node_in_hand_until_the_search_is_over() -> None:
+    trace = searched().trace
+    for at in range(1, len(trace.events) + 1):
+        event, root = trace.events[at - 1], ElementTree.fromstring(render_svg(trace, at))
+        marked = [
+            group
+            for group in root.findall("{http://www.w3.org/2000/svg}g")
+            if any(rect.get("stroke-dasharray") for rect in group)
+        ]
+        if event.kind in ("started", "stopped"):
+            assert not marked
+            continue
+        (group,) = marked  # one frame, and words for those who do not see it
+        title, *words = ["".join(element.itertext()) for element in group if element.tag.endswith(("title", "text"))]
+        assert title.startswith(f"Step {event.node}:" if event.node else "Question:")
+        assert any(line.startswith("now: ") for line in words)
+    failed = BudgetAwareValueTreeSearch(ScriptedModel(table), budget=Budget(40, 5), tool=lambda query: str(1 / 0))
+    failed.search(QUESTION, plan=PLAN)
+    at = next(n for n, event in enumerate(failed.trace.events, 1) if event.kind == "pruned")
+    assert "now: failed" in render_svg(failed.trace, at)
+
+
+def test_svg_names_who_spent_what() -> None:
+    result = searched(tokens=60)
+    svg, roles = render_svg(result.trace), result.ledger.by_role()
+    assert (
+        f">Tokens written: generator {roles['generator']['tokens']}; tool calls: tool {roles['tool']['tool_calls']}<"
+        in svg
+    )
+    assert f">Tokens read: generator {roles['generator']['prompt_tokens']}<" in svg
+    assert ">Tokens written: none yet; tool calls: none yet<" in render_svg(result.trace, 1)
+
+
 # Hostile text
 
 
@@ -203,8 +236,8 @@ def visible(text: str) -> bool:
 
 def test_hostile_text_in_svg() -> None:
     trace = hostile_trace()
-    for upto in range(len(trace.events) + 1):
-        svg = render_svg(trace, upto)
+    for at in range(len(trace.events) + 1):
+        svg = render_svg(trace, at)
         assert visible(svg)
         elements = list(ElementTree.fromstring(svg).iter())
         assert {element.tag.split("}")[1] for element in elements} <= TAGS
@@ -265,15 +298,15 @@ def test_columns_agree_with_rich(text: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(40, 160), st.integers(0, 400), st.booleans())
-def test_screen_fits_any_terminal(height: int, width: int, upto: int, ascii_only: bool) -> None:
-    trace = WIDE if upto % 2 else LONG
-    drawing = Drawing(fold(trace.events[:upto]), width, ascii_only)
+def test_screen_fits_any_terminal(height: int, width: int, at: int, ascii_only: bool) -> None:
+    trace = WIDE if at % 2 else LONG
+    drawing = Drawing(fold(trace.events[:at]), width, ascii_only)
     lines = drawing.screen(height, 1.0)
     assert len(lines) <= height
     assert all(cell_len(line.plain) <= width and "\n" not in line.plain for line in lines)
     if ascii_only:
         assert all(line.plain.isascii() for line in lines)
-    if height >= 18 and upto:
+    if height >= 18 and at:
         shown = "\n".join(line.plain for line in lines)
         assert ("left" in shown) and ("Tree" in shown)
 
@@ -303,11 +336,11 @@ def test_report_has_all_that_a_newcomer_needs() -> None:
 
 def test_screen_shows_page_and_candidates_of_the_step_in_hand() -> None:
     trace = searched(page="The page of").trace
-    upto = next(n for n, event in enumerate(trace.events, 1) if event.kind == "expanded")
-    lines = "\n".join(line.plain for line in Drawing(fold(trace.events[:upto]), 80).screen(24, 0.5))
+    at = next(n for n, event in enumerate(trace.events, 1) if event.kind == "expanded")
+    lines = "\n".join(line.plain for line in Drawing(fold(trace.events[:at]), 80).screen(24, 0.5))
     assert "> 1. What is the capital of X?" in lines
     assert "The page of What is the capital of X?" in lines
-    assert all(step[0] in lines or "Berne" in step[0] for step in trace.events[upto - 1].data["steps"])
+    assert all(step[0] in lines or "Berne" in step[0] for step in trace.events[at - 1].data["steps"])
 
 
 # Damaged traces

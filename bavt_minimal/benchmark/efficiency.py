@@ -206,15 +206,19 @@ def world_of(question: str) -> tuple[World, dict[str, Gold]]:
     return make_world(int(parts[1]), PER_WORLD)
 
 
-@cache
 def load(source: str | Path | None = None, role: str = "") -> Any:
     """A model in a role, loaded once a process."""
+    return _load(source, role)
+
+
+@cache  # which takes equal calls that are written differently for different ones
+def _load(source: str | Path | None, role: str) -> Any:
     import torch
 
     from ..models import load_model
 
     if role:
-        return load(source).with_adapter(role)
+        return _load(source, "").with_adapter(role)
     torch.set_num_threads(1)  # the jobs are parallel, and samples then do not depend on the machine's cores
     return load_model(source)
 

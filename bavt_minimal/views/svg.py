@@ -11,19 +11,24 @@ from .text import answer_line, dropped_text, failure_text, reason_line
 # Okabe-Ito colors; every one of them is paired with a number, a word or a shape.
 BLUE, GREEN, ORANGE, RED = "#0072B2", "#009E73", "#E69F00", "#D55E00"
 INK, FAINT, LINE, PAPER = "#1a1a1a", "#595959", "#b8b8b8", "#ffffff"
-BOX, GAP, ROW, MARGIN, TOP = 158, 42, 54, 20, 116  # pixels
+BOX, GAP, ROW, MARGIN, TOP = 158, 42, 54, 20, 144  # pixels
 BAR = 70
+# What happens at a node while the search runs, by the kind of the event.
+NOW = {"selected": "chosen", "planned": "plans drawn", "read": "page read", "expanded": "steps drawn"}
+NOW |= {"scored": "steps judged", "added": "new", "pruned": "step dropped", "answered": "found"}
 
 
-def render_svg(trace: Trace, upto: int | None = None) -> str:
-    """The tree after the first `upto` events (None: all) as a standalone SVG with its own light background.
+def render_svg(trace: Trace, at: int | None = None) -> str:
+    """The tree after the first `at` events (None: all) as a standalone SVG with its own light background.
 
-    Boxes are steps: their text, value V (bar and number) and what they added. Deterministic; no scripts, no styles.
-    Raises ValueError if `upto` is not from 0 to the number of events, or an event of the trace is damaged.
+    Boxes are steps: their text, value V (bar and number) and what they added. Above them is what is left of the budget
+    and who spent what. While the search runs, a dashed frame is around the node that the last event is about, which is
+    named below it. Deterministic; no scripts, no styles.
+    Raises ValueError if `at` is not from 0 to the number of events, or an event of the trace is damaged.
     """
-    if upto is not None and (type(upto) is not int or not 0 <= upto <= len(trace.events)):
-        raise ValueError(f"upto must be a whole number from 0 to {len(trace.events)}, got {upto!r}")
-    picture = fold(trace.events[:upto])
+    if at is not None and (type(at) is not int or not 0 <= at <= len(trace.events)):
+        raise ValueError(f"at must be a whole number from 0 to {len(trace.events)}, got {at!r}")
+    picture = fold(trace.events[:at])
     rows = place(picture)
     depth = max(node.depth for node in picture.nodes.values())
     width = max(2 * MARGIN + (depth + 1) * (BOX + GAP) - GAP, 600)
@@ -40,8 +45,10 @@ def render_svg(trace: Trace, upto: int | None = None) -> str:
         if node.parent is not None:
             parts.append(link(rows, picture.nodes[node.parent], node, node.id in best))
     for id in picture.walk():
-        parts += box(rows, picture.nodes[id], id in best)
+        now = NOW.get(picture.kind, "") if id == picture.current and not picture.reason else ""
+        parts += box(rows, picture.nodes[id], id in best, "failed" if now and picture.fails else now)
     legend = "bar and number: value V; signed number: what the step added; thick line: way to the answer"
+    legend += "" if picture.reason else "; dashed: now"
     parts.append(text(MARGIN, height - 12, legend, FAINT, 10))
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -86,11 +93,25 @@ def heading(picture: Picture, width: float) -> list[str]:
         left = "unlimited" if total is None else f"{max(0, total - used)} of {total}"
         parts.append(text(x + 86, 84, f"{left} {name} left", FAINT, 10))
     parts.append(text(MARGIN + 450, 84, f"r = {picture.ratio:.2f}", FAINT, 10))
+    for row, line in enumerate(bill(picture)):
+        parts.append(text(MARGIN, 103 + 15 * row, cut(line, int((width - 2 * MARGIN) / 5.6)), FAINT, 10, title=line))
     return parts
 
 
-def box(rows: dict[int, float], node: Node, best: bool) -> list[str]:
-    """One step."""
+def bill(picture: Picture) -> list[str]:
+    """Who spent what, by role, in two lines: what counts, and what was read."""
+    lines = []
+    for names in ({"tokens": "Tokens written", "tool_calls": "tool calls"}, {"prompt_tokens": "Tokens read"}):
+        parts = []
+        for resource, name in names.items():
+            used = [f"{role} {row[resource]}" for role, row in picture.roles.items() if row[resource]]
+            parts.append(f"{name}: {', '.join(used) or 'none yet'}")
+        lines.append("; ".join(parts))
+    return lines
+
+
+def box(rows: dict[int, float], node: Node, best: bool, now: str = "") -> list[str]:
+    """One step. `now`: what the last event did here."""
     x, y = spot(rows, node)
     tip = f"{'Question' if node.parent is None else f'Step {node.id}'}: {node.text}. Value {node.value:.2f}"
     tip += f", added {node.residual:+.2f}" if node.parent is not None else ""
@@ -106,10 +127,14 @@ def box(rows: dict[int, float], node: Node, best: bool) -> list[str]:
     ]
     figures = f"{node.value:.2f}" + (f" ({node.residual:+.2f})" if node.parent is not None else "")
     parts.append(text(x + BAR + 13, y + 31, figures, FAINT, 10))
-    notes = [f"{node.dropped.total()} dropped"] if node.dropped else []
+    if now:
+        around = f'x="{number(x - 4)}" y="{number(y - 2)}" width="{BOX + 8}" height="43" rx="8"'
+        parts.append(f'<rect {around} fill="none" stroke="{INK}" stroke-width="1.5" stroke-dasharray="5 3"/>')
+    notes = [f"now: {now}"] if now else []
+    notes += [f"{node.dropped.total()} dropped"] if node.dropped else []
     notes += ["answer"] if node.terminal else ["failed"] if node.failures else []
     if notes:
-        parts.append(text(x + 8, y + 48, ", ".join(notes), RED if node.failures else FAINT, 9))
+        parts.append(text(x + 8, y + 50, ", ".join(notes), RED if node.failures else FAINT, 9))
     return [*parts, "</g>"]
 
 
