@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,7 @@ def cell(starts: str, given: dict[str, Any] | None = None) -> dict[str, Any]:
 )
 def test_a_memory_in_front_of_a_model_changes_no_sample(calls: list[tuple[int, int, int, int, bool]]) -> None:
     plain = ScriptedModel(TABLE)
-    names = cell("def cut(")
-    remembering = cell("class Remembering", names)["Remembering"](plain)
+    remembering = cell("class Remembering", cell("def cut(", {"replace": replace}))["Remembering"](plain)
     for k, first, seed, most, greedy in calls:
         options = {"first": first, "seed": seed, "max_new_tokens": most, "temperature": 0.0 if greedy else 0.8}
         found, wanted = (each.sample("Answer:", k, **options) for each in (remembering, plain))
@@ -56,7 +56,7 @@ def test_a_memory_in_front_of_a_model_changes_no_sample(calls: list[tuple[int, i
 
 def test_a_search_with_a_memory_is_the_same_search() -> None:
     plain = ScriptedModel(TABLE)
-    remembering = cell("class Remembering", cell("def cut("))["Remembering"](plain)
+    remembering = cell("class Remembering", cell("def cut(", {"replace": replace}))["Remembering"](plain)
     for tokens in (3, 11, 40):
         results = [
             BudgetAwareValueTreeSearch(model, None, Budget(tokens, 9), str.upper).search("Who?", plan=["Who?", "#1?"])

@@ -45,7 +45,7 @@ def names(requirements: list[str]) -> set[str]:
 CORE = names(PROJECT["dependencies"])
 NOTEBOOKS = names(PROJECT["optional-dependencies"]["notebooks"])
 TEST = names(PROJECT["optional-dependencies"]["test"]) - {"bavt-minimal"}
-DASK, PEERS = names(PROJECT["optional-dependencies"]["dask"]), names(PROJECT["optional-dependencies"]["peers"])
+DASK, PEERS, BROWSER = (names(PROJECT["optional-dependencies"][extra]) for extra in ("dask", "peers", "browser"))
 
 
 def pins(text: str) -> dict[str, str]:
@@ -80,7 +80,7 @@ def third_party(paths: list[Path]) -> set[str]:
 
 def test_imports_are_declared() -> None:
     assert third_party(sorted(PACKAGE.rglob("*.py"))) <= CORE | NOTEBOOKS | DASK
-    assert third_party(sorted((ROOT / "tests").rglob("*.py"))) <= CORE | NOTEBOOKS | TEST | DASK | PEERS
+    assert third_party(sorted((ROOT / "tests").rglob("*.py"))) <= CORE | NOTEBOOKS | TEST | DASK | PEERS | BROWSER
 
 
 def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
