@@ -1,6 +1,8 @@
 """Open JupyterLab in a browser, run notebooks, move each widget and see what it shows change.
 
-    python tests/browser.py             # needs Debian's chromium and the extra [browser]; some minutes
+    python tests/browser.py [NAME ...]      # by default all of ACTS; some minutes
+
+Needs chromium (a Debian package) and the extra [browser].
 
 Runs on a copy of the notebooks, so that nothing is saved into them. Screenshots, light and dark, go to screenshots/,
 which git ignores.
@@ -37,8 +39,13 @@ def slide(widget: Locator, page: Page) -> None:
 
 
 def choose(number: int) -> Act:
-    """The second entry of a menu."""
-    return lambda widget, page: widget.locator("select").nth(number).select_option(index=1)
+    """Another entry of a menu."""
+
+    def act(widget: Locator, page: Page) -> None:
+        menu = widget.locator("select").nth(number)
+        menu.select_option(index=0 if menu.evaluate("menu => menu.selectedIndex") else 1)
+
+    return act
 
 
 def click(number: int) -> Act:
@@ -60,12 +67,15 @@ ACTS: dict[str, list[Act]] = {
 }
 
 
-def set_up(folder: Path, theme: str) -> None:
-    """JupyterLab's settings: a theme, and all cells in the page at once."""
-    for name, value in (("notebook-extension/tracker", {"windowingMode": "none"}), ("apputils-extension/themes", {})):
+def set_up(folder: Path) -> None:
+    """JupyterLab's settings: the light theme, and all cells in the page at once."""
+    own = {"notebook-extension/tracker": {"windowingMode": "none"}}
+    own |= {"apputils-extension/themes": {"theme": "JupyterLab Light"}}
+    own |= {"apputils-extension/notification": {"fetchNews": "false"}}
+    for name, value in own.items():
         path = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value or {"theme": theme}), encoding="utf-8")
+        path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def run_all(page: Page, url: str) -> None:
@@ -109,7 +119,7 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        set_up(settings, "JupyterLab Light")
+        set_up(settings)
         command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
         command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"]
         server = subprocess.Popen(command, env={**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(settings)})
@@ -133,18 +143,16 @@ def look(address: str, settings: Path) -> None:
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=browser_path, args=options)
-        for name, acts in ACTS.items():
+        for name, acts in ((name, ACTS[name]) for name in sys.argv[1:] or ACTS):
             page = browser.new_page(viewport={"width": 1300, "height": 1400})
             url = f"{address}{name}.ipynb?token={TOKEN}&reset"
-            set_up(settings, "JupyterLab Light")
+            set_up(settings)
             run_all(page, url)
             done = try_widget(page, acts)
             page.screenshot(path=str(SHOTS / f"{name}-light.png"))
-            set_up(settings, "JupyterLab Dark")
-            page.goto(url)
-            widget = page.locator(".jp-Notebook .jupyter-widgets").first
-            widget.wait_for(timeout=120_000)
-            widget.scroll_into_view_if_needed()
+            page.get_by_text("Settings", exact=True).first.click()
+            page.get_by_text("Theme", exact=True).first.hover()
+            page.get_by_text("JupyterLab Dark", exact=True).first.click()
             page.wait_for_timeout(3000)
             page.screenshot(path=str(SHOTS / f"{name}-dark.png"))
             page.goto("about:blank")
