@@ -66,9 +66,10 @@ class Recalled(World):
         """What was seen in a state. One that was not drawn in is like some other of its kind."""
         if path not in self.known:
             state = self._find(path, random.Random(f"{self.seed} {path} which"))
-            rights = sorted((each for each in state.texts if each.right), key=lambda each: -each.copies)
-            pool = [each for each in self.measured.judged if each.right]
-            right = rights[0] if rights else random.Random(f"{self.seed} {path} right").choice(pool or [NOWHERE])
+            right = max((each for each in state.texts if each.right), key=lambda each: each.copies, default=None)
+            if right is None:
+                pool = [each for each in self.measured.judged if each.right]
+                right = random.Random(f"{self.seed} {path} right").choice(pool or [NOWHERE])
             wrong = [each for each in state.wrong if each.copies][:9] or [NOWHERE]
             shares = accumulate(each.copies / sum(each.copies for each in wrong) for each in wrong)
             self.known[path] = Known(state, (right, *wrong), tuple(shares)[:-1])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 
 from ..checks import check_range
 from .fold import cut, plain, wrap
-from .svg import BLUE, FAINT, GREEN, INK, MARGIN, ORANGE, PAPER, RED, bar, number, text
+from .svg import BLUE, FAINT, GREEN, INK, MARGIN, ORANGE, RED, bar, number, sheet, text
 
 WIDTH, COLUMNS = 640, 80  # pixels, characters in a line of the page
 NAME, TRACK, LINE_HEIGHT, ROW = 170, 220, 17, 24  # pixels: name, bar, a line of text, a critic
@@ -63,14 +62,7 @@ def render_case(case: Case, reveal: bool = False) -> str:
     )
     y += ROW + 8
     parts += verdict(case, y) if reveal else [text(MARGIN, y, "Truth: hidden. Is the step right?", INK, 13, True)]
-    height = y + 18
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {number(height)}" '
-        f'width="{WIDTH}" height="{number(height)}" font-family="sans-serif" font-size="12">'
-    )
-    title = f"<title>{escape(describe(case, reveal))}</title>"
-    paper = f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>'
-    return "\n".join([head, title, paper, *parts, "</svg>"]) + "\n"
+    return sheet(WIDTH, y + 18, describe(case, reveal), parts)
 
 
 def describe(case: Case, reveal: bool = False) -> str:

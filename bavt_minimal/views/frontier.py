@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import check_range
 from ..selection import BudgetAware, BudgetAwareUCB, checked
 from .fold import cut, plain
-from .svg import BLUE, FAINT, GREEN, INK, LINE, MARGIN, ORANGE, PAPER, bar, number, text
+from .svg import BLUE, FAINT, GREEN, INK, LINE, MARGIN, ORANGE, bar, number, sheet, text
 
 NODES, PANEL, TRACK, ROW, HEAD, TOP, FOOT = 184, 206, 76, 22, 66, 58, 46  # pixels
 MOST = 26  # nodes, named by letters
@@ -76,13 +75,7 @@ def render_frontier(
     blocks = [(r, panels(v, n, r, total_budget, constant)) for r in shares]
     width, block = 2 * MARGIN + NODES + 3 * PANEL, HEAD + ROW * v.size
     height = TOP + block * len(blocks) + FOOT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}" '
-        f'width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
-        f"<title>{escape(describe(blocks, labels))}</title>",
-        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>',
-        text(MARGIN, 24, "Chance of each node to be expanded next", INK, 14, bold=True),
-    ]
+    parts = [text(MARGIN, 24, "Chance of each node to be expanded next", INK, 14, bold=True)]
     parts += [text(panel_at(i), 48, panel.name, INK, 13, bold=True) for i, panel in enumerate(blocks[0][1])]
     parts.append(text(MARGIN, 48, "frontier", INK, 13, bold=True))
     for index, (r, row) in enumerate(blocks):
@@ -90,7 +83,7 @@ def render_frontier(
     legend = ("bar and number: chance; the likeliest node is in bold", "under UCB: value + bonus, the sum is the score")
     for i, line in enumerate(legend):
         parts.append(text(MARGIN, height - 26 + 14 * i, line, FAINT, 10))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return sheet(width, height, describe(blocks, labels), parts)
 
 
 def draw_block(

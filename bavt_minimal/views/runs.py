@@ -7,7 +7,7 @@ from html import escape
 
 from ..benchmark.store import Row, check_row
 from .fold import REASONS, cut, plain, wrap
-from .svg import BLUE, FAINT, GREEN, INK, LINE, MARGIN, ORANGE, PAPER, RED, number, text
+from .svg import BLUE, FAINT, GREEN, INK, LINE, MARGIN, ORANGE, PAPER, RED, number, sheet, text
 
 PINK, SKY = "#CC79A7", "#56B4E9"
 # A segment carries its role's letter where there is room; the line beside the bar names all roles, in the same order.
@@ -29,13 +29,7 @@ def render_runs(rows: Sequence[Row], question: str = "", gold: str = "") -> str:
         raise ValueError(f"rows must be of one question, got {len(asked)}: {', '.join(sorted(asked)[:3])}")
     height = HEAD + CARD * max(1, len(rows)) + 28
     shown = plain(question, 300) or "".join(f"Question {plain(name, 80)}" for name in asked)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" font-family="sans-serif" font-size="12">',
-        f"<title>{escape(describe(rows, question, gold))}</title>",
-        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>',
-        *heading(rows, shown, plain(gold, 60)),
-    ]
+    parts = heading(rows, shown, plain(gold, 60))
     scales = [max([1, *(max(limit(row, name) or 0, used(row, name)) for row in rows)]) for name in NAMES]
     for place, row in enumerate(rows):
         parts += card(row, HEAD + CARD * place, scales)
@@ -43,7 +37,7 @@ def render_runs(rows: Sequence[Row], question: str = "", gold: str = "") -> str:
         parts.append(text(MARGIN, HEAD + 30, "Nothing was recorded for this choice.", INK, 13))
     legend = "bars: as long as the budget, filled as far as it was used; G generator, C critic, P planner, B backstop"
     parts.append(text(MARGIN, height - 12, legend + ", R read (prompt tokens, where they are charged)", FAINT, 10))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return sheet(WIDTH, height, describe(rows, question, gold), parts)
 
 
 def used(row: Row, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from ..trace import Trace
@@ -34,13 +35,7 @@ def render_svg(trace: Trace, at: int | None = None) -> str:
     width = max(2 * MARGIN + (depth + 1) * (BOX + GAP) - GAP, 600)
     height = TOP + ROW * (max(rows.values()) + 1) + 30
     best = picture.best_path
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {number(width)} {number(height)}" '
-        f'width="{number(width)}" height="{number(height)}" font-family="sans-serif" font-size="12">',
-        f"<title>{escape(describe(picture))}</title>",
-        f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>',
-        *heading(picture, width),
-    ]
+    parts = heading(picture, width)
     for node in picture.nodes.values():
         if node.parent is not None:
             parts.append(link(rows, picture.nodes[node.parent], node, node.id in best))
@@ -50,7 +45,17 @@ def render_svg(trace: Trace, at: int | None = None) -> str:
     legend = "bar and number: value V; signed number: what the step added; thick line: way to the answer"
     legend += "" if picture.reason else "; dashed: now"
     parts.append(text(MARGIN, height - 12, legend, FAINT, 10))
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return sheet(width, height, describe(picture), parts)
+
+
+def sheet(width: float, height: float, words: str, parts: Sequence[str]) -> str:
+    """A standalone SVG on its own light background, which `words` describe for readers who do not see it."""
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {number(width)} {number(height)}" '
+        f'width="{number(width)}" height="{number(height)}" font-family="sans-serif" font-size="12">'
+    )
+    paper = f'<rect width="100%" height="100%" rx="6" fill="{PAPER}"/>'
+    return "\n".join([head, f"<title>{escape(words)}</title>", paper, *parts, "</svg>"]) + "\n"
 
 
 def place(picture: Picture) -> dict[int, float]:
