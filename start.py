@@ -25,13 +25,14 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 STAMP = VENV / "installed.txt"  # "<key> <extra>", written after an install has succeeded
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-NBVAL_TIMEOUT = "--nbval-cell-timeout=600"  # seconds
+NBVAL = "--nbval --nbval-current-env --nbval-cell-timeout=600".split()  # seconds
+TWO = ["-n", "2", "--dist"]  # processes, of one thread and up to 1.5 GB each
 CHECKS = {
     "lint": ["ruff", "check", "."],
     "format": ["ruff", "format", "--check", "."],
     "types": ["mypy"],
-    "tests": ["pytest", "tests"],
-    "notebooks": ["pytest", "--nbval", "--nbval-current-env", NBVAL_TIMEOUT, "notebooks"],
+    "tests": ["pytest", *TWO, "worksteal", "tests"],
+    "notebooks": ["pytest", *TWO, "loadfile", *NBVAL, "notebooks"],
 }
 
 
@@ -94,10 +95,10 @@ def set_up(extra: str) -> None:
 
 
 def run_checks() -> int:
-    failed = []
+    failed, environment = [], {**os.environ, "OMP_NUM_THREADS": "1"}  # torch's threads
     for name, command in CHECKS.items():
         say(f"\n== {name}: {' '.join(command)}")
-        if subprocess.run([str(PYTHON), "-m", *command], cwd=ROOT).returncode:
+        if subprocess.run([str(PYTHON), "-m", *command], cwd=ROOT, env=environment).returncode:
             failed.append(name)
     say("\n" + ("FAILED: " + ", ".join(failed) if failed else "All passed: " + ", ".join(CHECKS)))
     return 1 if failed else 0

@@ -330,7 +330,7 @@ def test_checks_all_run_and_failures_are_named(machine: Machine, capsys: pytest.
     machine.fails = lambda command: "mypy" in command or "notebooks" in command
     assert machine.start.main(["test"]) == 1
     ran = [" ".join(command) for command in machine.commands]
-    for part in ("ruff check", "ruff format --check", "mypy", "pytest tests", "pytest --nbval"):
+    for part in ("ruff check", "ruff format --check", "mypy", "-n 2 --dist worksteal tests", "--dist loadfile --nbval"):
         assert any(part in line for line in ran)
     assert capsys.readouterr().out.splitlines()[-1] == "FAILED: types, notebooks"
     machine.fails = lambda command: False
