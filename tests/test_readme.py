@@ -1,0 +1,47 @@
+"""What the README and docs/use.md print as code runs as it stands there, and their links lead somewhere."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bavt_minimal.tasks.data import load_data
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.md")])
+BLOCKS = [
+    pytest.param(block, id=f"{name}-{number}")
+    for name in ("README.md", "docs/use.md")
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S))
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_code_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(block, "block", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_data_file_shown_can_be_read(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs/use.md").read_text(encoding="utf-8"), re.S)
+    path = tmp_path / "mine.json"
+    path.write_text(text, encoding="utf-8")
+    world, golds = load_data(path)
+    assert len(world.questions) == len(golds) == len(json.loads(text)["questions"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?m)^\[[^\]]+\]: (\S+)", text)
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), f"{page.name} links to {target}"
+        if anchor and path.suffix == ".md":
+            heads = re.findall(r"(?m)^#+ (.+)$", path.read_text(encoding="utf-8"))
+            anchors = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads]
+            assert anchor in anchors, f"{page.name} links to {target}"
