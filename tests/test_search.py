@@ -414,6 +414,26 @@ def test_every_budget_ends_within_it_and_answers_if_one_step_a_hop_is_all_it_tak
         assert (result.answer != "") == (tokens >= 2)
 
 
+class Writing:
+    """A critic that generates 3 tokens for each step."""
+
+    tokens_per_step = 3
+
+    def __call__(self, steps: Any, ledger: Any) -> list[float]:
+        with ledger.reserve("critic", tokens=3 * len(steps)) as call:
+            call.spend(tokens=3 * len(steps))
+        return [0.0] * len(steps)
+
+
+@pytest.mark.parametrize("k", range(1, 5))
+def test_the_share_set_aside_pays_for_the_judgment_too(k: int) -> None:
+    # A step is 2 tokens and its judgment 3: what the first expansion leaves, 5 at least, is the second step's.
+    model = ScriptedModel(lambda prompt: {f"w{i}": 1.0 for i in range(20)})
+    for tokens in range(10, 60):
+        result = ask(tokens, model=model, critic=Writing(), num_candidates=k, max_new_tokens=2, seed=tokens)
+        assert result.node.terminal and result.ledger.spent["tokens"] <= tokens
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tokens", range(13))
 def test_small_budgets(tokens: int, seed: int) -> None:
