@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..views.fold import plain
-from .main import UsageError, count
+from .main import UsageError, UserError, count
 
 OPTIONS_OF_A_RUN = (
     "preset",
@@ -89,6 +89,9 @@ def run(args: argparse.Namespace) -> int:
     own = data is not None or args.model is not None
     if own and args.preset not in (None, "tiers"):
         raise UsageError(f"--preset {args.preset} is for the default model and its questions")
+    left_out = bench.left_out()
+    if bench.critics and len(left_out) == len(bench.critics):
+        raise UserError(f"--model: no critic can judge there, so there is no search to compare: {join(left_out)}")
     plan = bench.plan() if args.preset in (None, "tiers") else PRESETS[args.preset](bench.methods)
     if args.budgets:
         if args.preset:
@@ -120,6 +123,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--store {plain(str(path), 500)}: is there already; go on with it by --resume, or name another"
         )
+    if left_out:
+        print(f"left out: {join(left_out)}", file=sys.stderr)
     with Store(path, settings_of(args)) as store, progress_bar(disable=None) as progress:
         seeds = 3 if args.seeds is None else args.seeds
         rows = benchmark_budget_efficiency(bench, plan, questions, seeds, store, executor, progress)
@@ -127,6 +132,11 @@ def run(args: argparse.Namespace) -> int:
     show(scored, args.figure)
     print(f"\n{len(rows)} rows in {plain(str(path), 500)}\n{headline(scored)}")
     return 0
+
+
+def join(left_out: dict[str, str]) -> str:
+    """Critics that a model cannot serve, on a line."""
+    return "; ".join(f"critic {name} ({plain(why, 300)})" for name, why in left_out.items())
 
 
 def read_budgets(text: str) -> list[tuple[int | None, int | None]]:
