@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..views.fold import plain
-from .main import UsageError, UserError, count
+from .main import UsageError, UserError, check_out, count
 
 OPTIONS_OF_A_RUN = (
     "preset",
@@ -64,6 +64,9 @@ def add_parser(commands: Any) -> None:
 
 def run_bench(args: argparse.Namespace) -> int:
     """Print the record, check it, or run."""
+    for name in ("figure", "docs"):  # before any work is done
+        if (out := getattr(args, name)) is not None:
+            check_out(f"--{name}", out)
     if args.recorded or args.check is not None:
         for name in OPTIONS_OF_A_RUN:
             if getattr(args, name) is not None:
@@ -84,6 +87,11 @@ def run(args: argparse.Namespace) -> int:
     from ..benchmark.store import Store
     from ..tasks.data import load_data
 
+    for name in ("jobs", "seeds"):
+        if getattr(args, name) == 0:
+            raise UsageError(f"--{name} must be at least 1, got 0")
+    if args.bank and Path(args.bank).expanduser().is_file():
+        raise UserError(f"--bank {plain(args.bank, 500)}: that is a file; name a folder")
     data = load_data(args.data) if args.data else None
     bench = Bench(args.model, data, bank=Path(args.bank).expanduser() if args.bank else None, fresh=args.fresh)
     own = data is not None or args.model is not None
