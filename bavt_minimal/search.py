@@ -118,6 +118,6 @@ class BudgetAwareValueTreeSearch(Searcher):
         tree.closed.clear()  # what was too dear for the search may be paid for by the share set aside
         for _ in range(self.max_widen * max(len(tree.follow(node)[0].plan) for node in tree.nodes)):
             nodes = [node for node in tree.nodes if tree.is_open(node) and tree.depth(node) < max_depth]
-            if not nodes or tree.answer is not None:
-                return
+            if not nodes or tree.answer is not None or tree.ledger.left("tokens") < 1 + tree.judge_tokens:
+                return  # without a token for a step and its judgment a page would be read for nothing
             yield from tree.expand(max(nodes, key=lambda node: (node.depth, node.value)), 1, role="backstop")

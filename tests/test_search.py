@@ -434,6 +434,15 @@ def test_the_share_set_aside_pays_for_the_judgment_too(k: int) -> None:
         assert result.node.terminal and result.ledger.spent["tokens"] <= tokens
 
 
+@pytest.mark.parametrize("critic", [None, Writing()], ids=["free", "writing"])
+def test_no_page_is_read_without_a_token_for_its_step(critic: Any) -> None:
+    for tokens in range(40):
+        result = ask(tokens, critic=critic, tool=lambda query: f"About {query}.", seed=tokens)
+        assert all(event.data.get("why") != "tokens" for event in events(result, "expanded"))
+        if tokens < 1 + getattr(critic, "tokens_per_step", 0):
+            assert result.ledger.spent["tool_calls"] == 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tokens", range(13))
 def test_small_budgets(tokens: int, seed: int) -> None:
