@@ -169,23 +169,6 @@ def check_model(name: str, model: object) -> None:
         raise TypeError(f"{name} must have an attribute 'name', a text, got {model!r}")
 
 
-def check_tool(tool: object) -> None:
-    """Raise TypeError if `tool` cannot be called, or would return a coroutine."""
-    if not callable(tool):
-        raise TypeError(f"tool must be callable, got {tool!r}")
-    if iscoroutinefunction(tool) or iscoroutinefunction(type(tool).__call__):
-        raise TypeError(
-            f"tool must be a plain function, got an async one, {tool!r}; try lambda q: asyncio.run(tool(q))"
-        )
-
-
-def check_page(page: object) -> str:
-    """Return what a tool returned if it is a text; its repr would be read as a page."""
-    if not isinstance(page, str):
-        raise TypeError(f"the tool must return a text, got {type(page).__name__}")
-    return page
-
-
 def draw(
     model: LanguageModel, prompt: str, k: int, ledger: Ledger, role: str, cap: int, aside: int = 0, **options: Any
 ) -> list[Sample]:
@@ -233,8 +216,10 @@ class Generator:
 
     def __post_init__(self) -> None:
         check_model("model", self.model)
-        if self.tool is not None:
-            check_tool(self.tool)
+        if self.tool is not None and not callable(self.tool):
+            raise TypeError(f"tool must be callable, got {self.tool!r}")
+        if iscoroutinefunction(self.tool) or iscoroutinefunction(type(self.tool).__call__):
+            raise TypeError(f"tool must not be async, got {self.tool!r}; try lambda query: asyncio.run(tool(query))")
         if not isinstance(self.examples, str):
             raise TypeError(f"examples must be a string, got {self.examples!r}")
         self.max_new_tokens = check_count("max_new_tokens", self.max_new_tokens, least=1)
@@ -274,7 +259,10 @@ class Generator:
         if self.tool is not None and (again or query not in self.pages):
             with ledger.reserve(role, tool_calls=1) as call:
                 call.spend(tool_calls=1)
-                self.pages[query] = clean(check_page(self.tool(query)))
+                page = self.tool(query)
+                if not isinstance(page, str):  # its repr would be read as a page
+                    raise TypeError(f"the tool must return a text, got {type(page).__name__}")
+                self.pages[query] = clean(page)
         return self.pages.get(query, "")
 
     def prompt(self, answers: Sequence[str], ledger: Ledger) -> str:

@@ -560,6 +560,15 @@ def test_a_model_that_lies_is_an_error_and_the_totals_hold(lie: Callable[[list[S
 
 
 @pytest.mark.parametrize(
+    ("residual", "said"), [(math.nan, "NaN or infinity"), (-math.inf, "NaN or infinity"), (7, "7.0"), (-1.5, "-1.5")]
+)
+def test_a_residual_out_of_range_is_said(residual: float, said: str) -> None:
+    result = ask(30, critic=lambda steps, ledger: [residual] * len(steps))
+    whys = [event.data["why"] for event in events(result, "pruned") if "critic" in event.data["why"]]
+    assert whys and set(whys) == {f"critic returned {said}, not in [-1, 1]"}
+
+
+@pytest.mark.parametrize(
     "returned", [None, "ab", [2.0], [0.5] * 99, [math.nan], [[1.0]], 7], ids=lambda value: str(value)[:8]
 )
 def test_a_selection_that_returns_nonsense_is_named(returned: Any) -> None:
