@@ -21,6 +21,11 @@ from .steps import LanguageModel, Step
 Critic = Callable[[Sequence[Step], Ledger], Sequence[float]]
 
 
+def judge_tokens(critic: object) -> int:
+    """The most that judging one step generates; 0 if the critic does not say."""
+    return int(getattr(critic, "tokens_per_step", 0))
+
+
 @dataclass(frozen=True)
 class LogProbCritic:
     """How sure the generator was of what it wrote: p = exp(mean log-probability). Needs no training, costs nothing."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .budget import BudgetExceeded, Ledger
-from .critic import Critic
+from .critic import Critic, judge_tokens
 from .planner import DrawnPlan, Planner
 from .residual import chance
 from .steps import Generator, Sample, Step, clean, normalize
@@ -50,11 +50,7 @@ class Expansion:
 
     def __post_init__(self) -> None:
         self.nodes.append(self.root)
-
-    @property
-    def judge_tokens(self) -> int:
-        """The most that judging one step generates."""
-        return int(getattr(self.critic, "tokens_per_step", 0))
+        self.judge_tokens = judge_tokens(self.critic)
 
     def steps(self, node: TreeNode) -> list[TreeNode]:
         """The steps of reading on the way to a node, its own included: choosing a plan is none."""
@@ -235,7 +231,8 @@ class Expansion:
 
     def _add(self, node: TreeNode, step: Step | DrawnPlan, residual: float | None, copies: int) -> Events:
         if residual is None or not -1.0 <= residual <= 1.0:
-            yield self.record("pruned", node, text=step.text, why=f"critic returned {residual}, not in [-1, 1]")
+            said = residual or "NaN or infinity"
+            yield self.record("pruned", node, text=step.text, why=f"critic returned {said}, not in [-1, 1]")
             return
         if residual <= self.prune_below:
             yield self.record("pruned", node, text=step.text, why="adds nothing")

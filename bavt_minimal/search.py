@@ -11,7 +11,7 @@ import numpy as np
 
 from .budget import Budget
 from .checks import check_choice, check_count, check_range
-from .critic import Critic, LogProbCritic
+from .critic import Critic, LogProbCritic, judge_tokens
 from .expansion import Expansion, Frontier
 from .planner import Planner
 from .searcher import ANSWER_RULES, Searcher
@@ -29,6 +29,9 @@ class BudgetAwareValueTreeSearch(Searcher):
     max_new_tokens, examples, budget_hint. Guide: num_candidates 2-5, max_depth 5-15.
     `stop_value`: an answer of this value ends the search (no other can be better than 1). `planner`: draws the plans
     when none is given; `max_depth` counts the steps below a plan, not the plan itself.
+    Not tuned are `v0`, V of the root: in the middle, as nothing is known of it; `v_min`, the least V: above 0, so that
+    each node can be drawn (Theorem 1) and a wrong verdict mended; `max_widen`, the most expansions of a node: then 24
+    draws have been made there, and what was not among them is rare.
     """
 
     def __init__(
@@ -63,8 +66,8 @@ class BudgetAwareValueTreeSearch(Searcher):
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
         """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far."""
-        # The share set aside at the start pays for one step, without its prompt.
-        share = Budget(self.generator.max_new_tokens, 1)
+        # The share set aside at the start pays for one step and its judgment, without their prompts.
+        share = Budget(self.generator.max_new_tokens + judge_tokens(self.critic), 1)
         tree = self.start(question, max_depth, plan, resume, share)
         yield tree.record("started", tree.root, **tree.trace.header)
         try:
@@ -115,6 +118,6 @@ class BudgetAwareValueTreeSearch(Searcher):
         tree.closed.clear()  # what was too dear for the search may be paid for by the share set aside
         for _ in range(self.max_widen * max(len(tree.follow(node)[0].plan) for node in tree.nodes)):
             nodes = [node for node in tree.nodes if tree.is_open(node) and tree.depth(node) < max_depth]
-            if not nodes or tree.answer is not None:
-                return
+            if not nodes or tree.answer is not None or tree.ledger.left("tokens") < 1 + tree.judge_tokens:
+                return  # without a token for a step and its judgment a page would be read for nothing
             yield from tree.expand(max(nodes, key=lambda node: (node.depth, node.value)), 1, role="backstop")

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from inspect import iscoroutinefunction
 from typing import Any, Protocol
 
 from .budget import BudgetExceeded, Ledger
@@ -160,10 +161,12 @@ def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
 
 
 def check_model(name: str, model: object) -> None:
-    """Raise TypeError if `model` cannot be sampled from."""
+    """Raise TypeError if `model` cannot be sampled from, or has no name for traces and rows."""
     for verb in ("sample", "count_tokens"):
         if not callable(getattr(model, verb, None)):
             raise TypeError(f"{name} must be a language model with a method {verb!r}, got {model!r}")
+    if not isinstance(getattr(model, "name", None), str):
+        raise TypeError(f"{name} must have an attribute 'name', a text, got {model!r}")
 
 
 def draw(
@@ -215,6 +218,8 @@ class Generator:
         check_model("model", self.model)
         if self.tool is not None and not callable(self.tool):
             raise TypeError(f"tool must be callable, got {self.tool!r}")
+        if iscoroutinefunction(self.tool) or iscoroutinefunction(type(self.tool).__call__):
+            raise TypeError(f"tool must not be async, got {self.tool!r}; try lambda query: asyncio.run(tool(query))")
         if not isinstance(self.examples, str):
             raise TypeError(f"examples must be a string, got {self.examples!r}")
         self.max_new_tokens = check_count("max_new_tokens", self.max_new_tokens, least=1)
@@ -247,13 +252,17 @@ class Generator:
     def read(self, answers: Sequence[str], ledger: Ledger, role: str = "tool", again: bool = False) -> str:
         """The page for the next step: one tool call unless it was read before.
 
-        Raises BudgetExceeded, or whatever the tool raises; the call is charged all the same.
+        Raises BudgetExceeded, TypeError if the tool does not return a text, or whatever the tool raises; the call is
+        charged all the same.
         """
         query = self.fill(answers)[1]
         if self.tool is not None and (again or query not in self.pages):
             with ledger.reserve(role, tool_calls=1) as call:
                 call.spend(tool_calls=1)
-                self.pages[query] = clean(self.tool(query))
+                page = self.tool(query)
+                if not isinstance(page, str):  # its repr would be read as a page
+                    raise TypeError(f"the tool must return a text, got {type(page).__name__}")
+                self.pages[query] = clean(page)
         return self.pages.get(query, "")
 
     def prompt(self, answers: Sequence[str], ledger: Ledger) -> str:

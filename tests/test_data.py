@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bavt_minimal.tasks import data
-from bavt_minimal.tasks.data import Gold, Question, World, load_data, normalize, save_data
+from bavt_minimal.tasks.data import Gold, Question, World, load_data, save_data, title_key
 from bavt_minimal.tasks.encyclopedia import make_world
 
 PAGES = {"pages": {"Rome": "Rome is a city."}}
@@ -133,6 +133,6 @@ def test_no_file_and_a_folder_are_os_errors(tmp_path: Path) -> None:
             load_data(path)
 
 
-def test_normalize() -> None:
-    assert normalize('  "The  River Orme." ') == normalize("river orme") == "river orme"
-    assert normalize("Theodora") == "theodora" and normalize("the") == "the"
+def test_title_key() -> None:
+    assert title_key('  "The  River Orme." ') == title_key("river orme") == "river orme"
+    assert title_key("Theodora") == "theodora" and title_key("the") == "the"

@@ -150,6 +150,20 @@ def test_a_bank_keeps_what_ones_own_model_said_apart_from_another_ones(tmp_path:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_method_of_ones_own_keeps_its_name() -> None:
+    built: list[Any] = []
+
+    def mine(*args: Any, **options: Any) -> Any:
+        built.append(args)
+        return METHODS[VOTE].search(args[0], None, *args[2:], **options)
+
+    scripts = scripted()
+    bench = Bench(data=scripts.data, tool=scripts.tool, parts=scripts.parts, methods={BAVT: Method(mine, "adapter")})
+    assert bench.methods[BAVT].search is mine and "bavt, mix" in bench.methods
+    benchmark_budget_efficiency(bench, {BAVT: TIERS[:1]}, seeds=1)
+    assert len(built) == 2
+
+
 def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="a method must be one of"):
         benchmark_budget_efficiency(scripted(), {"voting": TIERS})

@@ -95,6 +95,18 @@ def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
         assert requirement.specifier.contains(CONSTRAINTS[requirement.name]), requirement
 
 
+def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
+    from packaging.requirements import Requirement
+
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *(line for extra in extras.values() for line in extra)]
+    found = {requirement.name: requirement for requirement in map(Requirement, lines)}
+    assert len(found) > 20
+    for name in found.keys() - {PROJECT["name"]}:
+        assert sorted(each.operator for each in found[name].specifier) == ["<", ">="], found[name]
+        assert found[name].url is None, found[name]
+
+
 def test_environment_files_are_equal_and_agree_with_constraints() -> None:
     environment = (ROOT / "environment.yml").read_bytes()
     assert environment == (ROOT / "binder" / "environment.yml").read_bytes()

@@ -414,6 +414,35 @@ def test_every_budget_ends_within_it_and_answers_if_one_step_a_hop_is_all_it_tak
         assert (result.answer != "") == (tokens >= 2)
 
 
+class Writing:
+    """A critic that generates 3 tokens for each step."""
+
+    tokens_per_step = 3
+
+    def __call__(self, steps: Any, ledger: Any) -> list[float]:
+        with ledger.reserve("critic", tokens=3 * len(steps)) as call:
+            call.spend(tokens=3 * len(steps))
+        return [0.0] * len(steps)
+
+
+@pytest.mark.parametrize("k", range(1, 5))
+def test_the_share_set_aside_pays_for_the_judgment_too(k: int) -> None:
+    # A step is 2 tokens and its judgment 3: what the first expansion leaves, 5 at least, is the second step's.
+    model = ScriptedModel(lambda prompt: {f"w{i}": 1.0 for i in range(20)})
+    for tokens in range(10, 60):
+        result = ask(tokens, model=model, critic=Writing(), num_candidates=k, max_new_tokens=2, seed=tokens)
+        assert result.node.terminal and result.ledger.spent["tokens"] <= tokens
+
+
+@pytest.mark.parametrize("critic", [None, Writing()], ids=["free", "writing"])
+def test_no_page_is_read_without_a_token_for_its_step(critic: Any) -> None:
+    for tokens in range(40):
+        result = ask(tokens, critic=critic, tool=lambda query: f"About {query}.", seed=tokens)
+        assert all(event.data.get("why") != "tokens" for event in events(result, "expanded"))
+        if tokens < 1 + getattr(critic, "tokens_per_step", 0):
+            assert result.ledger.spent["tool_calls"] == 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tokens", range(13))
 def test_small_budgets(tokens: int, seed: int) -> None:
@@ -528,6 +557,15 @@ def test_a_model_that_lies_is_an_error_and_the_totals_hold(lie: Callable[[list[S
     charged = sum(charge["tokens"] for event in search.trace.events for charge in event.charges)
     assert charged == search.result.ledger.spent["tokens"]
     assert "error" in search.trace.events[-1].data
+
+
+@pytest.mark.parametrize(
+    ("residual", "said"), [(math.nan, "NaN or infinity"), (-math.inf, "NaN or infinity"), (7, "7.0"), (-1.5, "-1.5")]
+)
+def test_a_residual_out_of_range_is_said(residual: float, said: str) -> None:
+    result = ask(30, critic=lambda steps, ledger: [residual] * len(steps))
+    whys = [event.data["why"] for event in events(result, "pruned") if "critic" in event.data["why"]]
+    assert whys and set(whys) == {f"critic returned {said}, not in [-1, 1]"}
 
 
 @pytest.mark.parametrize(

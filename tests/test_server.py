@@ -670,6 +670,33 @@ def test_ask_a_server_without_logprobs(fake: Fake, world: str, capsys: pytest.Ca
         assert f"--critic {critic}: " in (err := capsys.readouterr().err) and words in err
 
 
+def test_bench_leaves_out_the_critics_that_a_server_cannot_serve(
+    fake: Fake, world: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(Path(world).read_text())
+    content["questions"].append({"question": "Who is the mayor of Lund?", "answer": "Ole Berg"})
+    Path(world).write_text(json.dumps(content))
+    store = tmp_path / "rows.sqlite"
+    bench = ["bench", "--model", fake.url, "--data", world, "--budgets", "8/4", "--seeds", "1", "--store", str(store)]
+
+    def silent(answer: dict[str, Any]) -> dict[str, Any]:
+        answer["choices"][0].get("logprobs", {}).pop("top_logprobs", None)
+        return answer
+
+    fake.change = silent
+    assert main(bench) == 0
+    out, err = capsys.readouterr()
+    assert "left out: critic prompted (" in err and "does not show how likely" in err
+    assert "bavt, logprob" in out and "bavt, prompted" not in out
+    store.unlink()
+    fake.logprobs = False
+    bench[2] += "#scripted"  # else the model of the first run is taken, which has seen log-probabilities
+    assert main(bench) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("bavt: error: --model: no critic can judge there") and err.count("\n") == 1
+    assert "gives no log-probabilities" in err and not store.exists()
+
+
 @pytest.mark.parametrize("critic", ["adapter", "mix", "head"])
 def test_ask_for_a_critic_that_needs_weights(critic: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "--model", "http://127.0.0.1:1", "--critic", critic]) == 1

@@ -259,6 +259,14 @@ def test_a_wrong_setting_is_refused_by_name(name: str, value: Any) -> None:
         Setting(**{name: value})
 
 
+@pytest.mark.parametrize("path", ["Paris", "", "0", "s0x", "ss", QUESTION, "s" * 2000])
+def test_what_is_no_state_is_an_error(path: str) -> None:
+    world = World(Setting())
+    for ask in (world.state, world.page):
+        with pytest.raises(ValueError, match="a state is named by s and a digit for each step"):
+            ask(path)
+
+
 def test_searches_are_counted_and_a_plan_is_asked() -> None:
     with pytest.raises(ValueError, match="searches must be at least 1"):
         simulate(Setting(), METHODS, 0)

@@ -88,20 +88,25 @@ def test_plain_text_keeps_its_words(text: str) -> None:
 
 
 @pytest.mark.parametrize("page", [None, 7, ["a", "b"], b"bytes", {"k": "v"}, ValueError("x")])
-def test_a_page_that_is_no_text_does_no_harm(page: Any) -> None:
+def test_a_page_that_is_no_text_costs_its_call_and_is_never_read(page: Any) -> None:
     prompts, search = ask(page)
-    assert all(FRAME.findall(p.removeprefix(EXAMPLES)) == ["Page", "Question", "Answer"] for p in prompts)
-    assert search.result.reason
+    why = f"tool: TypeError: the tool must return a text, got {type(page).__name__}"
+    whys = [event.data["why"] for event in search.trace.events if event.kind == "read"]
+    assert prompts == [] and set(whys) <= {why, "tool_calls"}
+    assert whys.count(why) == search.result.ledger.spent["tool_calls"] == 4
 
 
-def test_a_page_whose_text_raises_is_a_tool_that_raises() -> None:
-    class Bad:
-        def __str__(self) -> str:
-            raise RuntimeError("no text")
+def test_an_async_tool_is_refused_at_once() -> None:
+    async def lookup(query: str) -> str:
+        return query
 
-    _, search = ask(Bad())
-    assert any("no text" in str(event.data.get("why")) for event in search.trace.events)
-    assert 1 <= search.result.ledger.spent["tool_calls"] <= 4
+    class Lookup:
+        async def __call__(self, query: str) -> str:
+            return query
+
+    for tool in (lookup, Lookup()):
+        with pytest.raises(TypeError, match=r"tool must not be async, got .*asyncio\.run"):
+            Generator(ScriptedModel({}), tool)  # type: ignore[arg-type]
 
 
 def test_what_the_model_says_cannot_break_the_next_prompt() -> None:

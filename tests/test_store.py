@@ -349,7 +349,8 @@ def test_every_damage_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl.xz"
     write_rows(path, [make_row(Job("bavt", 64, 16, seed, "test-1")) for seed in range(3)])
     good = path.read_bytes()
-    assert len(read_rows(path)) == 3
+    read = read_rows(path)
+    assert len(read) == 3 and len({id(row["method"]) for row in read}) == len({row["method"] for row in read})
     for bad in damages(good):
         path.write_bytes(bad)
         with pytest.raises(ValueError, match=r"rows\.jsonl\.xz is not a file of benchmark rows: "):

@@ -41,7 +41,9 @@ class Bank:
             if found["format"] != FORMAT:
                 raise ValueError(f"format {found['format']!r}, this code reads format {FORMAT}")
             self.rows = found["rows"]
-        except (OSError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
+            if not isinstance(self.rows, dict):
+                raise TypeError("rows must be an object")
+        except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is not a file of a sample bank: {type(error).__name__}: {error}") from error
 
     def row(self, kind: str, *key: Any) -> Any:

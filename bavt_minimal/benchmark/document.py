@@ -24,6 +24,7 @@ from .report import (
     closed,
     families,
     headline,
+    markdown,
     tables,
 )
 from .scores import BETTER, LEVEL, RESAMPLES, SAME, WORSE, Budget, Claim, Interval, Rows, Scores, scores, times
@@ -189,12 +190,12 @@ def document(
         "# The efficiency benchmark",
         "Written by `bavt bench --recorded --docs docs/benchmark.md` from the recorded rows: every number below is "
         "computed from them.",
-        f"**{headline(data)}**",
+        f"**{markdown(headline(data))}**",
         f"![Accuracy against budget]({picture})",
         "*The figure: accuracy against the token budget, a line for each method; bars are 95 % intervals over "
         "questions. The best peer may be another one at each budget.*",
         "## What it shows",
-        "\n".join(f"- {text}" for text in verdicts(data)),
+        "\n".join(f"- {markdown(text)}" for text in verdicts(data)),
         "\n".join(
             f"- At {at([budget])} {found.text()} of the distance from the vote to the oracle is closed."
             for budget, found in share
@@ -212,7 +213,7 @@ def document(
             resamples=RESAMPLES,
             per_world=PER_WORLD,
         ),
-        "\n".join(f"- {name}: {value}" for name, value in (facts or {}).items()),
+        "\n".join(f"- {name}: {markdown(str(value))}" for name, value in (facts or {}).items()),
         "## Do it again",
         REPRODUCE.format(count=count, skipped=SKIPPED),
         "## Tables",

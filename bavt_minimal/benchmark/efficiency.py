@@ -24,6 +24,7 @@ from ..checks import check_choice, check_count
 from ..critic import LogProbCritic, PromptedCritic
 from ..critics.adapter import load_adapter_critic
 from ..critics.mix import LogProb, MixCritic
+from ..models import ServerModel, is_url
 from ..models.adapters import SHIPPED, find_adapter, read_card
 from ..models.weights import MODEL_NAME
 from ..planner import Planner
@@ -102,6 +103,8 @@ class Bench:
         for job in jobs:
             worlds.setdefault(self.world_of(job), []).append(job)
         for key, own in worlds.items():
+            for name in dict.fromkeys(job.question for job in own):
+                self.check_question(name)  # before it is a part of a file's name
             bank = Bank(self.bank and self.bank / f"{self.file_of(str(key))}.json.xz")
             world, golds = self.data or world_of(own[0].question)
             questions = {question.id: question for question in world.questions}
@@ -119,23 +122,41 @@ class Bench:
         self.critics = () if self.parts is None else tuple(self.parts.critics)
         if self.model is not None:
             self.critics = ("logprob", "prompted")
-        self.methods = {**self.methods, **own_methods(self.critics)}
+        self.methods = {**own_methods(self.critics), **self.methods}  # a method of the user's keeps its name
 
     def plan(self) -> dict[str, Tiers]:
         """Every method that the parts allow, at TIERS."""
         if not self.critics:
             return tiers_preset(self.methods)
-        return spread((VOTE, "greedy chain", *own_methods(self.critics)), TIERS)
+        left_out = self.left_out()
+        own = [critic for critic in self.critics if critic not in left_out]
+        return spread((VOTE, "greedy chain", *own_methods(own)), TIERS)
+
+    def left_out(self) -> dict[str, str]:
+        """Critic -> why it cannot judge with this model. A server is asked, nothing else is."""
+        model = load(self.model) if is_url(self.model) else self.model
+        if self.parts is not None or not isinstance(model, ServerModel):
+            return {}
+        found = {} if model.gives_logprobs() else {"logprob": f"{model.url} gives no log-probabilities"}
+        try:
+            model.score("Reply:", (" yes", " no"))
+        except NotImplementedError as error:
+            found["prompted"] = str(error)
+        return found
 
     def check_questions(self, questions: Sequence[str]) -> Sequence[str]:
         """The ids, if each has a question and an answer to compare with."""
         for name in questions:
-            world, golds = self.data or world_of(name)
-            if name not in {question.id for question in world.questions}:
-                raise ValueError(f"there is no question {name!r}")
-            if name not in golds:
+            if name not in self.check_question(name):
                 raise ValueError(f"question {name!r} has no answer: a benchmark needs one to compare with")
         return questions
+
+    def check_question(self, name: str) -> Mapping[str, Gold]:
+        """The gold answers of a question's world. Raises ValueError if there is no such question."""
+        world, golds = self.data or world_of(name)
+        if name not in {question.id for question in world.questions}:
+            raise ValueError(f"there is no question {name!r}")
+        return golds
 
     def world_of(self, job: Job) -> str:
         """The jobs of a world share a bank, and are run together."""
@@ -201,7 +222,7 @@ def own_methods(critics: Iterable[str]) -> dict[str, Method]:
 def world_of(question: str) -> tuple[World, dict[str, Gold]]:
     """The generated world of a question's id, such as "test-20064-1"."""
     parts = question.split("-")
-    if len(parts) != 3 or not parts[1].isdigit() or not any(int(parts[1]) in seeds for seeds in SPLITS.values()):
+    if len(parts) != 3 or not parts[1].isdecimal() or not any(int(parts[1]) in seeds for seeds in SPLITS.values()):
         raise ValueError(f"there is no question {question!r}")
     return make_world(int(parts[1]), PER_WORLD)
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..views.fold import plain
 from .efficiency import GUIDE, PAPER, TIERS
 from .faults import FAULTS
 from .methods import ABLATIONS, BASELINES, BAVT, BOUNDS, CHARGED, PLANNING, RERANK, TREES, VOTE
@@ -131,24 +132,29 @@ class Table:
 
     def to_text(self, width: int = 100) -> str:
         """For a terminal; a table that is wider is cut into several under each other."""
-        lines = [self.heads, *self.rows]
+        lines = [[plain(text) for text in line] for line in (self.heads, *self.rows)]
         wide = [max(len(line[i]) for line in lines) for i in range(len(self.heads))]
         blocks: list[list[int]] = [[0]]
         for i in range(1, len(wide)):
             if len(blocks[-1]) > 1 and sum(wide[j] + 2 for j in blocks[-1]) + wide[i] > width:
                 blocks.append([0])
             blocks[-1].append(i)
-        texts = [self.title]
+        texts = [plain(self.title)]
         for own in blocks:
             kept = [line for line in lines if len(blocks) == 1 or any(line[i] != NONE for i in own[1:])]
             texts += ["  ".join(line[i].ljust(wide[i]) for i in own).rstrip() for line in kept]
-        return "\n".join([*texts, *textwrap.wrap(self.note, width)])
+        return "\n".join([*texts, *textwrap.wrap(plain(self.note), width)])
 
     def to_markdown(self) -> str:
         """A third-level heading, the table and the note."""
         lines = [self.heads, ["---"] * len(self.heads), *self.rows]
-        body = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
-        return f"### {self.title}\n\n{body}\n" + (f"\n{self.note}\n" if self.note else "")
+        body = "\n".join("| " + " | ".join(markdown(text) for text in line) + " |" for line in lines)
+        return f"### {markdown(self.title)}\n\n{body}\n" + (f"\n{markdown(self.note)}\n" if self.note else "")
+
+
+def markdown(text: str) -> str:
+    """A text that may hold the name of a method, which anybody may have given: no tag, link or table comes of it."""
+    return plain(text).replace("|", "\\|").replace("<", "&lt;").replace("](", "]\\(")
 
 
 def tables(rows: Rows, seconds_rows: Sequence[Row] | None = None) -> list[Table]:
@@ -191,7 +197,8 @@ def accuracy_tables(data: Scores) -> list[Table]:
     placed = {name for own in groups.values() for name in own} | CHARGED.keys()
     groups["the search, by critic"] = [n for n in groups["the search, by critic"] if n not in {*BOUNDS, *CHARGED}]
     groups["others"] = [name for name in data.methods if name not in placed]
-    asked = f"{len(data.questions)} questions, at most {len(data.seeds)} seeds"
+    seeds = len(data.seeds)
+    asked = f"{len(data.questions)} questions, {'1 seed' if seeds == 1 else f'at most {seeds} seeds'}"
     note = f"{asked}. Heads are budgets, tokens / tool calls; in parentheses stand the tokens used."
     found = []
     for title, names in groups.items():
@@ -362,7 +369,10 @@ def bars_table(data: Scores) -> Table:
     ):
         above = [claim for claim in own if claim.found and claim.found.interval.low > 0]
         if own:
-            lines.append([name, f"lower end > 0 at {len(above)} of {len(own)}", "yes" if len(above) >= least else "no"])
+            met = "yes" if len(above) >= least else "no"
+            if len(above) == len(own) < least:
+                met = f"open: {least - len(own)} more to measure"
+            lines.append([name, f"lower end > 0 at {len(above)} of {len(own)} budgets measured", met])
     if share := closed(data, TIERS[-1]):
         lines.append(["share of the distance closed, at the top", share.text(), "reported"])
     return Table("Bars that were set before", ["the search", "measured", "met"], lines)

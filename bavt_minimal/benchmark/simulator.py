@@ -35,6 +35,7 @@ from ..selection import BudgetAware, BudgetAwareUCB, Selection, checked, greedy,
 from ..steps import Sample, Step
 
 QUESTION, FIRST = "Which way?", "Where to?"  # the second is the plan's first step
+PATH = re.compile(r"s[0-9]*")
 PROMPT = re.compile(r"Question: (?:Where to\?|Then (s\d+)\?)\nAnswer:$")
 SEARCHES = 1_000_000  # worlds that one seed has
 NORMAL = NormalDist()
@@ -112,7 +113,7 @@ class World(ScriptedModel):
         self._known: dict[str, State] = {}
 
     def state(self, path: str) -> State:
-        """The state that a path leads to."""
+        """The state that a path leads to. Raises ValueError for a text that is no path."""
         found = self._known.get(path)
         if found is None:
             found = self._known[path] = self._make(path)
@@ -167,6 +168,8 @@ class World(ScriptedModel):
             p = rng.betavariate(p * size, (1.0 - p) * size)
         if path == "s":
             return State(path, True, 1.0, False, p, rng)
+        if not PATH.fullmatch(path):
+            raise ValueError(f"a state is named by s and a digit for each step, got {path[:80]!r}")
         before, good = self.state(path[:-1]), path[-1] == "0"
         right = before.right and good
         label, prior = (right, before.chance * setting.p) if setting.whole_path else (good, setting.p)

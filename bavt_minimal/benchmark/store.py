@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from sys import intern
 from types import TracebackType
 from typing import Any
 
@@ -132,12 +133,14 @@ class Store:
                 self._connection.executemany("INSERT INTO meta VALUES (?, ?)", texts)
             elif not {"meta", "rows"} <= tables:
                 raise ValueError(f"{self.path} is not a benchmark store: it has the tables {', '.join(sorted(tables))}")
-            meta = {name: json.loads(value) for name, value in self._connection.execute("SELECT * FROM meta")}
+            with self._damage():
+                meta = {name: json.loads(value) for name, value in self._connection.execute("SELECT * FROM meta")}
         if meta.get("format") != FORMAT:
             raise ValueError(
                 f"{self.path} has format {meta.get('format')!r}, this code reads format {FORMAT}; use another file"
             )
-        made: dict[str, Any] = meta["settings"]
+        with self._damage():
+            made: dict[str, Any] = dict(meta["settings"])
         settings = made if settings is None else settings
         for key in settings | made:
             if settings.get(key) != made.get(key):
@@ -165,7 +168,8 @@ class Store:
                 if (found := query.fetchone()) is None:
                     self._connection.execute("INSERT INTO rows VALUES (?, ?)", [job.key(), _text(row)])
                     continue
-                there, here = json.loads(found[0]), json.loads(_text(row))
+                with self._damage():
+                    there, here = check_row(json.loads(found[0])), json.loads(_text(row))
                 for name in FIELDS:
                     if name != "seconds" and there[name] != here[name]:
                         raise ValueError(
@@ -175,13 +179,14 @@ class Store:
 
     def done(self) -> set[Job]:
         """The jobs that have a row."""
-        with self._errors():
+        with self._errors(), self._damage():
             return {Job(*json.loads(key)) for (key,) in self._connection.execute("SELECT job FROM rows")}
 
     def rows(self) -> list[Row]:
         """All rows, in the order of their jobs' keys: the same in whatever order they came."""
-        with self._errors():
-            return [json.loads(text) for (text,) in self._connection.execute("SELECT row FROM rows ORDER BY job")]
+        with self._errors(), self._damage():
+            query = self._connection.execute("SELECT row FROM rows ORDER BY job")
+            return [check_row(json.loads(text, object_pairs_hook=_shared)) for (text,) in query]
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
@@ -200,6 +205,14 @@ class Store:
             yield
 
     @contextmanager
+    def _damage(self) -> Iterator[None]:
+        """Turn what nobody wrote here into an error that says which file: it may come from anywhere."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"{self.path} is damaged: {type(error).__name__}: {error}") from error
+
+    @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn SQLite's errors into ones that say which file, and what would help."""
         try:
@@ -215,6 +228,11 @@ class Store:
 
 def _text(row: Row) -> str:
     return json.dumps(row, sort_keys=True, allow_nan=False)
+
+
+def _shared(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose texts are kept once in memory, however many rows have them: a third of the bytes."""
+    return {intern(name): intern(value) if isinstance(value, str) else value for name, value in pairs}
 
 
 def write_rows(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
@@ -250,6 +268,6 @@ def read_rows(path: str | os.PathLike[str]) -> list[Row]:
             raise ValueError(f"format {end['format']!r}, this code reads format {FORMAT}")
         if end["sha256"] != hashlib.sha256(body).hexdigest():
             raise ValueError("the checksum does not fit, fetch it again")
-        return [check_row(json.loads(line)) for line in body.splitlines()]
+        return [check_row(json.loads(line, object_pairs_hook=_shared)) for line in body.splitlines()]
     except (OSError, EOFError, lzma.LZMAError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is not a file of benchmark rows: {type(error).__name__}: {error}") from error

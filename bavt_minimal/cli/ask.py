@@ -350,7 +350,7 @@ def ask(job: Job, model: LanguageModel, console: Console) -> int:
     seconds = time.monotonic() - began
     verdict = check_answer(search.result, job.gold)
     if job.json:
-        print(json.dumps(as_json(job, search.result, seconds, verdict), ensure_ascii=False), file=console.file)
+        print(json.dumps(as_json(job, search.result, seconds, verdict)), file=console.file)
     else:
         gold = "" if job.gold is None else f"{plain(job.gold.answer, 200)} ({'right' if verdict else 'wrong'})"
         view.finish(gold)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..views.fold import plain
-from .main import UsageError, count
+from .main import UsageError, UserError, check_out, count
 
 OPTIONS_OF_A_RUN = (
     "preset",
@@ -64,6 +64,9 @@ def add_parser(commands: Any) -> None:
 
 def run_bench(args: argparse.Namespace) -> int:
     """Print the record, check it, or run."""
+    for name in ("figure", "docs"):  # before any work is done
+        if (out := getattr(args, name)) is not None:
+            check_out(f"--{name}", out)
     if args.recorded or args.check is not None:
         for name in OPTIONS_OF_A_RUN:
             if getattr(args, name) is not None:
@@ -84,11 +87,19 @@ def run(args: argparse.Namespace) -> int:
     from ..benchmark.store import Store
     from ..tasks.data import load_data
 
+    for name in ("jobs", "seeds"):
+        if getattr(args, name) == 0:
+            raise UsageError(f"--{name} must be at least 1, got 0")
+    if args.bank and Path(args.bank).expanduser().is_file():
+        raise UserError(f"--bank {plain(args.bank, 500)}: that is a file; name a folder")
     data = load_data(args.data) if args.data else None
     bench = Bench(args.model, data, bank=Path(args.bank).expanduser() if args.bank else None, fresh=args.fresh)
     own = data is not None or args.model is not None
     if own and args.preset not in (None, "tiers"):
         raise UsageError(f"--preset {args.preset} is for the default model and its questions")
+    left_out = bench.left_out()
+    if bench.critics and len(left_out) == len(bench.critics):
+        raise UserError(f"--model: no critic can judge there, so there is no search to compare: {join(left_out)}")
     plan = bench.plan() if args.preset in (None, "tiers") else PRESETS[args.preset](bench.methods)
     if args.budgets:
         if args.preset:
@@ -120,6 +131,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"--store {plain(str(path), 500)}: is there already; go on with it by --resume, or name another"
         )
+    if left_out:
+        print(f"left out: {join(left_out)}", file=sys.stderr)
     with Store(path, settings_of(args)) as store, progress_bar(disable=None) as progress:
         seeds = 3 if args.seeds is None else args.seeds
         rows = benchmark_budget_efficiency(bench, plan, questions, seeds, store, executor, progress)
@@ -127,6 +140,11 @@ def run(args: argparse.Namespace) -> int:
     show(scored, args.figure)
     print(f"\n{len(rows)} rows in {plain(str(path), 500)}\n{headline(scored)}")
     return 0
+
+
+def join(left_out: dict[str, str]) -> str:
+    """Critics that a model cannot serve, on a line."""
+    return "; ".join(f"critic {name} ({plain(why, 300)})" for name, why in left_out.items())
 
 
 def read_budgets(text: str) -> list[tuple[int | None, int | None]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from ..critics.data import check_apart, draw_steps
 from ..critics.evaluate import CONTROLS, Row, best, critics, evaluate_all, wanted_layers
 from ..models import is_url, load_model
-from .main import UsageError
+from .main import UsageError, check_out
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--steps must be at least 1, got 0")
     if is_url(args.model):
         raise UsageError(f"--model {args.model}: critics are compared on a model's weights; give a folder or a hub id")
+    if args.out:
+        check_out("--out", args.out)
     console, model = Console(), load_model(args.model)
     names = list(critics(model)) if args.only is None else args.only.split(",")
     for name in names:
@@ -44,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     if args.by_relation:
         console.print(relation_table(rows))
     if args.out:
-        Path(args.out).write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", encoding="utf-8")
+        Path(args.out).expanduser().write_text(
+            json.dumps([row.to_json() for row in rows], indent=1) + "\n", encoding="utf-8"
+        )
     winner = best(rows)
     if winner is None or winner.auc is None:
         print("best AUC unknown: no critic could be judged")

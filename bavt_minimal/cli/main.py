@@ -161,6 +161,16 @@ def count(text: str) -> int:
     return int(text)
 
 
+def check_out(option: str, name: str) -> Path:
+    """A path that a file can be written to. Raises UserError, before any work is done, if its folder is not there."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise UserError(f"{option} {plain(name, 500)}: that is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise UserError(f"{option} {plain(name, 500)}: there is no such folder")
+    return path
+
+
 def question(text: str) -> str:
     """A question that is not blank."""
     if not plain(text):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..views.fold import plain
-from .main import CRITICS, UsageError, UserError, count
+from .main import CRITICS, UsageError, UserError, check_out, count
 
 if TYPE_CHECKING:
     from ..benchmark.measure import Case
@@ -51,8 +51,8 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check what can be checked without the model, measure, simulate, print."""
     budgets, cases = read_tokens(args.tokens), read_cases(args)
-    if args.out and not Path(args.out).expanduser().parent.is_dir():
-        raise UserError(f"--out {plain(args.out, 500)}: there is no such folder")
+    if args.out:
+        check_out("--out", args.out)
     from ..models import load_model
 
     model = load_model(args.model)

@@ -19,7 +19,7 @@ from ..models.hf import HFModel
 from ..training import critic, planner
 from ..training.lora import Recipe, refuse_finished, train_adapter, write_card
 from ..views.fold import plain
-from .main import UsageError
+from .main import UsageError, UserError
 
 JOBS = {"critic": critic, "planner": planner}
 LEARNED = 2  # steps, at least: one to warm up
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--threads must be 1 .. {4 * (os.cpu_count() or 1)}, got {args.threads}")
         torch.set_num_threads(args.threads)
     out = Path(args.out or Path("trained") / args.role).expanduser()
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {plain(out, 500)}: that is a file; name a folder")
     if args.role == "head":
         refuse_finished(out)
         card = fit_head(load_model(args.model), out, seed=args.seed, say=say, **_given(steps=args.steps))

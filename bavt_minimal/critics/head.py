@@ -155,6 +155,9 @@ class CriticHead:
             weights = load_file(folder / WEIGHTS)
         except (KeyError, TypeError, ValueError, SafetensorError) as error:
             raise WeightsError(f"head {folder} is damaged ({error!r}): fit it again") from error
+        # A size that is made up could ask for any memory.
+        if size not in {n for w in weights.values() for n in w.shape}:
+            raise ValueError(f"head {folder}: the weights do not have the shapes of its card: no {size} in them")
         predictor = ResidualValuePredictor(size)
         try:
             predictor.load_state_dict(weights)

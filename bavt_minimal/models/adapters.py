@@ -47,7 +47,7 @@ def read_card(folder: Path, base: str, weights: str = WEIGHTS) -> dict[str, Any]
     try:
         card = dict(json.loads((folder / CARD).read_text(encoding="utf-8")))
         wanted, digest = str(card["base"]), str(card["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"adapter {folder}: {CARD} is damaged ({error}); train it again") from error
     found = sha256(folder / weights)
     if found != digest:
@@ -96,6 +96,9 @@ def load_adapter(network: Any, name: str, folder: Path, rank: int, strength: flo
         state = {key.removeprefix(PREFIX): w for key, w in load_file(folder / WEIGHTS).items()}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"adapter {folder}: {WEIGHTS} is no safetensors file ({error}); train it again") from error
+    ranks = {w.shape[0] for key, w in state.items() if "lora_A" in key and w.ndim}
+    if ranks != {rank}:  # a rank that is made up could ask for any memory
+        raise ValueError(f"adapter {folder} does not fit its card: the rank is {sorted(ranks)} there, {rank} in it")
     add_adapter(network, name, rank)
     wanted = get_peft_model_state_dict(network, adapter_name=name)
     shapes, given = ({key: tuple(w.shape) for key, w in some.items()} for some in (wanted, state))

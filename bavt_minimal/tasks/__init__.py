@@ -1,6 +1,6 @@
 """Tasks: the fictional encyclopedia, the lookup tool and a user's own data."""
 
-from .data import Gold, Question, World, load_data, normalize, save_data
+from .data import Gold, Question, World, load_data, save_data, title_key
 from .encyclopedia import SPLITS, builtin, builtin_gold, load_split, make_world
 from .lookup import Lookup
 
@@ -15,6 +15,6 @@ __all__ = [
     "load_data",
     "load_split",
     "make_world",
-    "normalize",
+    "title_key",
     "save_data",
 ]

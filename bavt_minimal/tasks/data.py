@@ -47,8 +47,8 @@ class Gold:
     relations: tuple[str, ...] = ()
 
 
-def normalize(text: str) -> str:
-    """Return `text` in lower case without outer punctuation, extra blanks or a leading "the"."""
+def title_key(text: str) -> str:
+    """For finding a page by its title: lower case, no outer punctuation, extra blanks or leading "the"."""
     words = " ".join(text.lower().split()).strip(string.punctuation + " ")
     return words[4:].lstrip() if words.startswith("the ") else words
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import bm25s
 import numpy as np
 
-from .data import normalize
+from .data import title_key
 
+INDEXED = 100_000  # characters of a page that it is found by; the words of a huge page would fill the memory
 TITLE_WEIGHT = 4.0  # of a word found in the title against one found in the text
 
 
@@ -16,7 +17,8 @@ class Lookup:
     """A tool over `pages` (title: text): exact title first, else the best page by BM25.
 
     Titles are compared in lower case, without outer punctuation or a leading "the". A page's score
-    is TITLE_WEIGHT times BM25 (library bm25s) over titles plus BM25 over texts.
+    is TITLE_WEIGHT times BM25 (library bm25s) over titles plus BM25 over texts, of each text the first INDEXED
+    characters.
     Raises TypeError if a title or a text is not a str, and ValueError if there are no pages.
     """
 
@@ -29,14 +31,17 @@ class Lookup:
             if not isinstance(title, str) or not isinstance(text, str):
                 raise TypeError(f"pages: title and text must be str, which {title!r} breaks.")
         self._pages = dict(pages)
-        self._titles = {normalize(title): title for title in reversed(self._pages)}
-        self._indices = ((TITLE_WEIGHT, _Index(list(pages))), (1.0, _Index(list(pages.values()))))
+        self._titles = {title_key(title): title for title in reversed(self._pages)}
+        self._indices = (
+            (TITLE_WEIGHT, _Index(list(pages))),
+            (1.0, _Index([text[:INDEXED] for text in pages.values()])),
+        )
 
     def __call__(self, query: str) -> str:
         """Return the text of the page for `query`, or a sentence that says there is none."""
         if not isinstance(query, str):
             raise TypeError(f"query must be a str, not a {type(query).__name__}.")
-        title = query if query in self._pages else self._titles.get(normalize(query))
+        title = query if query in self._pages else self._titles.get(title_key(query))
         if title is None:
             words = _tokens([query])[0]
             scores = np.sum([weight * index.scores(words) for weight, index in self._indices], axis=0)

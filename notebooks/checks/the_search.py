@@ -42,7 +42,9 @@ def texts(node: TreeNode) -> list[str]:
 
 
 def draw(state: State, node: TreeNode, k: int, role: str = "") -> list[Step]:
-    """Read the page of a node and draw k steps; both are paid for."""
+    """Read the page of a node and draw k steps; both are paid for. Without a token for a step no page is read."""
+    if state.ledger.left("tokens", role or "generator") < 1:
+        raise BudgetExceeded("tokens", 1, 0)
     state.generator.read(texts(node), state.ledger, role or "tool")
     prompt = state.generator.prompt(texts(node), state.ledger)
     return state.generator.propose(texts(node), prompt, k, state.ledger, role or "generator")
@@ -336,14 +338,11 @@ def expected_backstop(state: State) -> list[str]:
         number = max(usable, key=lambda each: places[each][:2])
         depth, value, path = places[number]
         tried.append(path if depth else "question")
-        if path not in read and calls < 1:
+        if tokens < 1 or (path not in read and calls < 1):
             closed.add(number)
             continue
         calls -= path not in read
         read.add(path)
-        if tokens < 1:
-            closed.add(number)
-            continue
         text = world_draws(world, path, tried.count(tried[-1]) - 1, 1)[0]
         if text and tokens >= size:
             residual = world.judge([as_step(text)], state.ledger)[0]
