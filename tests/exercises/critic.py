@@ -73,6 +73,16 @@ class Mean(Predictor):
         return super().forward(states).mean(0, keepdim=True)
 
 
+class HalfDone(Predictor):
+    def forward(self, states):
+        raise NotImplementedError
+
+
+class NoReturn(Predictor):
+    def forward(self, states):
+        super().forward(states)
+
+
 class Hidden(nn.Module):
     """Its layers are in a plain list, which torch does not look into."""
 
@@ -136,6 +146,10 @@ EXERCISES = {
             "root too": lambda chances, v0, scale, v_min: [v0, *values(chances, v0, scale, v_min)],
             "no scale": lambda chances, v0, scale, v_min: values(chances, v0, 1.0, v_min),
             "signs": lambda chances, v0, scale, v_min: values([1 - p for p in chances], v0, scale, v_min),
+            "no brackets": lambda chances, v0, scale, v_min: values([scale * p for p in chances], v0, 1.0, v_min),
+            "a start of its own": lambda chances, v0, scale, v_min: values(chances, 0.5, scale, v_min),
+            "a scale of its own": lambda chances, v0, scale, v_min: values(chances, v0, 0.4, v_min),
+            "a floor of its own": lambda chances, v0, scale, v_min: values(chances, v0, scale, 0.05),
             "half the steps": lambda chances, v0, scale, v_min: values(chances, v0, scale, v_min)[::2],
         },
     ),
@@ -148,6 +162,10 @@ EXERCISES = {
             "counts": lambda scores, right: auc(scores, right) * gaps(scores, right).size,
             "all pairs": lambda scores, right: auc(scores, right) * gaps(scores, right).size / len(scores) ** 2,
             "accuracy": lambda scores, right: ((scores > 0.5) == right).mean(),
+            "one pair for each": lambda scores, right: np.mean(
+                [a > b for a, b in zip(scores[right], scores[~right], strict=False)]
+            ),
+            "no return": lambda scores, right: None,
             "means": means,
             "one for each": lambda scores, right: (gaps(scores, right) > 0).mean(1),
             "constant": lambda scores, right: 0.5,
@@ -169,6 +187,8 @@ EXERCISES = {
             "squeezed": Squeezed,
             "mean": Mean,
             "hidden from torch": Hidden,
+            "forward not written": HalfDone,
+            "forward without return": NoReturn,
             "no module": lambda h: lambda states: states[:, :1],
         },
     ),
@@ -201,6 +221,9 @@ EXERCISES = {
             "inverted": lambda build, step, reading: not leaks(build, step, reading),
             "one other name": swapped(lambda step: "Nowhere at all"),
             "the step's text": swapped(lambda step: step.text),
+            "equal in place of different": lambda build, step, reading: not swapped(lambda step: "Nowhere at all")(
+                build, step, reading
+            ),
             "a text": lambda build, step, reading: build(step, reading),
             "same length": swapped(lambda step: "Northwest Harbery"),
             "any repeat": lambda build, step, reading: (
