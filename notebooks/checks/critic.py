@@ -81,7 +81,12 @@ def check_auc(auc: Callable[[Sequence[float], Sequence[bool]], float]) -> str:
         (-rng.random(40) * 5, rng.random(40) < 0.7),  # log-probabilities: no threshold of 0.5 makes sense
     ):
         x, y = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
-        found, wanted = np.asarray(auc(x, y), dtype=float), float(roc_auc_score(y, x))
+        try:  # what the notebook has is 1.0 and 0.0, and these are no mask
+            found, wanted = np.asarray(auc(x, y.astype(float)), dtype=float), float(roc_auc_score(y, x))
+        except (IndexError, TypeError) as error:
+            if isinstance(error, IndexError) or "invert" in str(error):
+                return "`right` has the numbers 1.0 and 0.0. `right == 1` and `right == 0` make masks of them."
+            raise
         if found.shape != ():
             return f"Return one number; yours has shape {found.shape}."
         if np.isnan(found):
@@ -107,7 +112,8 @@ def check_auc(auc: Callable[[Sequence[float], Sequence[bool]], float]) -> str:
             return "Each right step meets one wrong step only. Compare it with every wrong step."
         if np.isclose(found, x[y].mean() - x[~y].mean()):
             return "This is a difference of means. AUC looks at the order only: how often is right above wrong?"
-        return f"For scores {np.round(x[:5], 2).tolist()}... the AUC is {wanted:.3f}, yours is {float(found):.3f}."
+        shown = f"scores {np.round(x[:5], 2).tolist()} and right {y[:5].astype(int).tolist()}{', ...' * (len(x) > 5)}"
+        return f"For {shown} the AUC is {wanted:.3f}, yours is {float(found):.3f}."
     return "Right. It agrees with scikit-learn, ties included."
 
 

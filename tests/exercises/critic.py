@@ -27,7 +27,7 @@ def auc(scores, right):
 
 
 def means(scores, right):
-    return scores[right].mean() - scores[~right].mean()
+    return scores[right == 1].mean() - scores[right == 0].mean()
 
 
 class Predictor(nn.Module):
@@ -163,9 +163,10 @@ EXERCISES = {
             "all pairs": lambda scores, right: auc(scores, right) * gaps(scores, right).size / len(scores) ** 2,
             "accuracy": lambda scores, right: ((scores > 0.5) == right).mean(),
             "one pair for each": lambda scores, right: np.mean(
-                [a > b for a, b in zip(scores[right], scores[~right], strict=False)]
+                [a > b for a, b in zip(scores[right == 1], scores[right == 0], strict=False)]
             ),
             "no return": lambda scores, right: None,
+            "numbers as a mask": lambda scores, right: auc(scores[right], scores[~right]),
             "means": means,
             "one for each": lambda scores, right: (gaps(scores, right) > 0).mean(1),
             "constant": lambda scores, right: 0.5,
@@ -221,8 +222,8 @@ EXERCISES = {
             "inverted": lambda build, step, reading: not leaks(build, step, reading),
             "one other name": swapped(lambda step: "Nowhere at all"),
             "the step's text": swapped(lambda step: step.text),
-            "equal in place of different": lambda build, step, reading: not swapped(lambda step: "Nowhere at all")(
-                build, step, reading
+            "equal in place of different": lambda build, step, reading: (
+                not swapped(lambda step: "Nowhere at all")(build, step, reading)
             ),
             "a text": lambda build, step, reading: build(step, reading),
             "same length": swapped(lambda step: "Northwest Harbery"),
