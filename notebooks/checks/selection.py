@@ -37,7 +37,9 @@ def check_share(share: Callable[[float, float, float], float]) -> str:
     if math.isclose(found, math.log(ratio)) or math.isclose(found, math.log(odds)):
         return "Both sides need their logarithm: (1/r) ln(better / other) = ln(odds). Solve this for r."
     if math.isclose(found, math.log(ratio) / math.log(odds / (odds + 1))):
-        return f"{odds:g} to 1 are the odds, the ratio of the two weights. You take the chance, {odds / (odds + 1):.3f}."
+        return (
+            f"{odds:g} to 1 are the odds, the ratio of the two weights. You take the chance, {odds / (odds + 1):.3f}."
+        )
     if found < 0:
         return "A share cannot be negative: one of your logarithms is that of a number below 1. Which?"
     if math.isclose(found, (better - other) / math.log(odds)):
@@ -167,12 +169,13 @@ def check_ucb(score: Score, factor: float) -> str:
     for number, message in likely.items():
         if math.isclose(found, number, rel_tol=1e-9) and message:
             return message
-    if math.isclose(found, next(iter(likely)), rel_tol=1e-6) and not math.isclose(found, next(iter(likely)), rel_tol=1e-9):
-        return "You add something tiny to the visits. Write the score as stated, and return math.inf for no visits."
-    if not math.isclose(found, next(iter(likely)), rel_tol=1e-9):
+    wanted = next(iter(likely))
+    if not math.isclose(found, wanted, rel_tol=1e-9):
+        if math.isclose(found, wanted, rel_tol=1e-6):
+            return "You add something tiny to the visits. Write the score as stated, and return math.inf for no visits."
         return (
             f"For value {value}, {visits} visits, total {total:g}, remaining {left:g} and c = {c} the score is "
-            f"{next(iter(likely)):.4f}, yours is {found:.4f}."
+            f"{wanted:.4f}, yours is {found:.4f}."
         )
     other = float(score(0.9, 1, 64.0, 8.0, 0.5)), 0.9 + 0.5 / 8.0 * math.sqrt(math.log(65.0))
     if not math.isclose(*other, rel_tol=1e-9):
@@ -261,7 +264,8 @@ def one_hot(
             scores.append(math.inf)
             continue
         share = weight(c, r, total) if weight else (c * r if scaled else c / (r * total))
-        scores.append((value / n if divide else value) + share * math.sqrt(math.log((r if left_in_log else 1.0) * total + 1) / n))
+        log = math.log((r * total if left_in_log else total) + 1)
+        scores.append((value / n if divide else value) + share * math.sqrt(log / n))
     tied = [score == max(scores) for score in scores]
     return np.array([float(each) / sum(tied) for each in tied])
 

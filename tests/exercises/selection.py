@@ -104,7 +104,9 @@ EXERCISES = {
             "exponent r": variant(lambda v, n, alpha, decay, r, cap: r * v + n * decay),
             "no exponent": variant(lambda v, n, alpha, decay, r, cap: v + n * decay),
             "visits help": variant(lambda v, n, alpha, decay, r, cap: alpha * v - n * decay),
-            "decay without its logarithm": lambda v, n, r, cap, decay: from_logs(exponent(r, cap) * np.log(v) + n * decay),
+            "decay without its logarithm": lambda v, n, r, cap, decay: from_logs(
+                exponent(r, cap) * np.log(v) + n * decay
+            ),
             "always the cap": variant(lambda v, n, alpha, decay, r, cap: cap * v + n * decay),
             "capped, r may not be 0": lambda v, n, r, cap, decay: budget_aware(v, n, r, min(cap, 1 / float(r)), decay),
             "no cap": variant(lambda v, n, alpha, decay, r, cap: v / max(r, 1e-6) + n * decay),
