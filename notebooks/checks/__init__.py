@@ -32,7 +32,8 @@ def exercise(check: Callable[..., str]) -> Callable[..., Said]:
         except NotImplementedError:
             return Said(NOT_ATTEMPTED)
         except Exception as error:
-            return Said(f"Your code raised {type(error).__name__}: {error}")
+            hint = ". Is a `return` missing?" if "NoneType" in str(error) else ""
+            return Said(f"Your code raised {type(error).__name__}: {error}{hint}")
 
     return run
 

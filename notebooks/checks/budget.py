@@ -49,6 +49,7 @@ def check_bill(bill: Callable[[Sequence[Event]], tuple[int, int, int]]) -> str:
     if iterations != 4:
         wrong = {
             len(EVENTS): "An iteration is more than one event: it begins with the one whose kind is 'selected'.",
+            66: "This is the number of tokens. Iterations come first.",
             3: "Count the events of kind 'selected'. An iteration can end before anything is 'expanded'.",
         }
         return wrong.get(
@@ -105,6 +106,7 @@ def check_ratio(ratio: Callable[[dict[str, Any], dict[str, Any]], float]) -> str
         ): "Tokens and calls are different units. Do not add them, compare shares.",
         (1.0, 4.0): "Compare shares, not amounts: divide what is left of each resource by what was given of it.",
         (0.8, 0.7): "This is the share that is spent. r is the share that is left.",
+        (-4.0, round(1 - 100 / 30, 6)): "Here the arguments are what is left and what was given, not total and spent.",
     }
     if near != [0.2, 0.3]:
         return wrong.get((near[0], near[1]), f"300 of 400 tokens and 1 of 5 calls left: r = 0.2. Yours is {first:.3f}.")
@@ -141,9 +143,16 @@ def refused(ledger: Any, role: str, **most: int) -> bool:
 @exercise
 def check_ledger(make: Callable[..., Any]) -> str:
     """The reader's ledger: reserve and settle."""
-    if not refused(make(tokens=20, tool_calls=3), "generator", tokens=21):
+    try:
+        make(tokens=20, tool_calls=3).reserve("generator", tokens=21)
         return "A call for 21 of 20 tokens went through. Raise BudgetExceeded(resource, asked, left) before it is made."
-    if not refused(make(tokens=20, tool_calls=3), "tool", tool_calls=4):
+    except BudgetExceeded:
+        pass
+    try:
+        let_through = not refused(make(tokens=20, tool_calls=3), "tool", tool_calls=4)
+    except KeyError as error:
+        return f"A call may ask for one resource only, and you look up {error}: go through `most.items()`."
+    if let_through:
         return "A reservation of 4 of 3 tool calls went through: look at every resource that is asked for."
     two = make(tokens=20, tool_calls=3)
     two.reserve("generator", tokens=12)
@@ -172,6 +181,18 @@ def check_ledger(make: Callable[..., Any]) -> str:
         return "A call that needs a token and a tool call is refused if one of them is missing."
     if both.left("tokens") != 20:
         return "A refused call still holds tokens. Look at all resources first, and hold only then."
+
+    try:
+        both.reserve("tool", tokens=5, tool_calls=1)
+    except BudgetExceeded as error:
+        if error.resource != "tool_calls":
+            return f"Tool calls are what is missing: BudgetExceeded('tool_calls', 1, 0). Yours names {error.resource}."
+    both = make(tokens=20, tool_calls=3)
+    both.reserve("tool", tokens=5, tool_calls=1)
+    try:
+        both.settle({"tokens": 5, "tool_calls": 1}, {"tokens": 2})
+    except KeyError:
+        return "A call may report fewer resources than it reserved: what it does not name, it did not use."
 
     class Strict(make):  # type: ignore[misc, valid-type]
         def left(self, resource: str, role: str = "backstop") -> float:
@@ -208,6 +229,8 @@ def check_call(call: Callable[..., Any]) -> str:
     most = {"tokens": 8}
     ledger = Recorder()
     with call(ledger, "critic", **most) as used:
+        if not isinstance(used, dict):
+            return f"The block gets an empty dictionary to fill in: `yield used`. Yours gets {used!r}."
         if ledger.said != [("critic", most)]:
             return f"When the block begins, the call has reserved {most}. Yours has told the ledger {ledger.said}."
         used["tokens"] = 5
@@ -243,8 +266,13 @@ def check_call(call: Callable[..., Any]) -> str:
     if ledger.said[1] != (most, most):
         return "A call that ended well but never said what it used is charged what it reserved, to be safe."
     ledger = Recorder()
-    with suppress(BudgetExceeded), call(ledger, "planner", **most):
-        return "A call that was refused must not be made: let BudgetExceeded pass."
+    try:
+        with call(ledger, "planner", **most):
+            return "A call that was refused must not be made: let BudgetExceeded pass."
+    except BudgetExceeded:
+        pass
+    except UnboundLocalError as error:
+        return f"When `reserve` refuses, your `finally` runs all the same ({error}): reserve before the `try`."
     if ledger.said:
         return "A call that was refused has nothing to settle: reserve before the try, not inside it."
     return "Right."
@@ -322,7 +350,10 @@ def check_whole(make: Callable[..., Any], call: Callable[..., Any], ratio: Calla
     """The reader's ledger with a share set aside, and all that was built before, beside the module's."""
     ledger = make({"tokens": 8, "tool_calls": 1}, tokens=20, tool_calls=2)
     ledger.spent["tokens"], ledger.held["tokens"] = 4, 3
-    left = {role: ledger.left("tokens", role) for role in ROLES}
+    try:
+        left = {role: ledger.left("tokens", role) for role in ROLES}
+    except RecursionError:
+        return "`self.left` calls itself without end here. Ask the ledger that you build on: `super().left(...)`."
     others = {left[role] for role in ROLES if role != "backstop"}
     if left["backstop"] == 8:
         return "The backstop may use all that is left, 13 of 20 tokens here, not only the 8 that are set aside."

@@ -55,6 +55,12 @@ def check_values(values: Callable[..., Sequence[float]]) -> str:
         return "The floor is v_min, not 0. At 0 a node could never be drawn again."
     if np.allclose(found, along([(1 + p) / 2 for p in CHANCES], v0, scale, v_min)):
         return "You add scale * p, which is never negative. A residual is scale * (2p - 1): a likely error takes away."
+    if np.allclose(found, np.full(len(CHANCES), v_min)):
+        return "It falls to v_min and stays. Is it scale * (2 * p - 1), with the brackets?"
+    defaults = {"v0": (0.5, scale, v_min), "scale": (v0, 0.4, v_min), "v_min": (v0, scale, 0.05)}
+    for name, instead in defaults.items():
+        if np.allclose(found, along(CHANCES, *instead)):
+            return f"Use the argument {name}: here it is {locals()[name]}, and you calculate with its default."
     if np.allclose(found, along(CHANCES, v0, 1.0, v_min)):
         return "Multiply 2p - 1 by scale; here one step can move a value across the whole range."
     return f"For p = {CHANCES} the values are {right.round(3).tolist()}, yours are {found.round(3).tolist()}."
@@ -75,9 +81,16 @@ def check_auc(auc: Callable[[Sequence[float], Sequence[bool]], float]) -> str:
         (-rng.random(40) * 5, rng.random(40) < 0.7),  # log-probabilities: no threshold of 0.5 makes sense
     ):
         x, y = np.asarray(scores, dtype=float), np.asarray(right, dtype=bool)
-        found, wanted = np.asarray(auc(x, y), dtype=float), float(roc_auc_score(y, x))
+        try:  # what the notebook has is 1.0 and 0.0, and these are no mask
+            found, wanted = np.asarray(auc(x, y.astype(float)), dtype=float), float(roc_auc_score(y, x))
+        except (IndexError, TypeError) as error:
+            if isinstance(error, IndexError) or "invert" in str(error):
+                return "`right` has the numbers 1.0 and 0.0. `right == 1` and `right == 0` make masks of them."
+            raise
         if found.shape != ():
             return f"Return one number; yours has shape {found.shape}."
+        if np.isnan(found):
+            return "Your function returned no number. Is a `return` missing?"
         if np.isclose(found, wanted):
             continue
         gaps = x[y][:, None] - x[~y][None, :]
@@ -90,13 +103,17 @@ def check_auc(auc: Callable[[Sequence[float], Sequence[bool]], float]) -> str:
             return "Ties count as won here. A critic that says the same of every step would get 1; count a tie half."
         if np.isclose(found, ((gaps > 0) + 0.5 * (gaps == 0)).sum()):
             return "This counts pairs. Divide by the number of pairs of a right and a wrong step."
-        if np.isclose(found, ((gaps > 0) + 0.5 * (gaps == 0)).sum() / len(x) ** 2):
+        won = ((gaps > 0) + 0.5 * (gaps == 0)).sum()
+        if np.isclose(found, [won / len(x) ** 2, won / (len(x) * (len(x) - 1) / 2)]).any():
             return "You divide by all pairs of steps. Only pairs of a right and a wrong step count."
-        if np.isclose(found, ((x > 0.5) == y).mean()):
-            return "This is accuracy at the threshold 0.5. AUC needs no threshold: it compares scores with scores."
+        if np.isclose(found, [((x > cut) == y).mean() for cut in (0.5, np.median(x))]).any():
+            return "This is accuracy at a threshold. AUC needs none: it compares scores with scores."
+        if np.isclose(found, np.mean([a > b for a, b in zip(x[y], x[~y], strict=False)])):
+            return "Each right step meets one wrong step only. Compare it with every wrong step."
         if np.isclose(found, x[y].mean() - x[~y].mean()):
             return "This is a difference of means. AUC looks at the order only: how often is right above wrong?"
-        return f"For scores {np.round(x[:5], 2).tolist()}... the AUC is {wanted:.3f}, yours is {float(found):.3f}."
+        shown = f"scores {np.round(x[:5], 2).tolist()} and right {y[:5].astype(int).tolist()}{', ...' * (len(x) > 5)}"
+        return f"For {shown} the AUC is {wanted:.3f}, yours is {float(found):.3f}."
     return "Right. It agrees with scikit-learn, ties included."
 
 
@@ -130,7 +147,12 @@ def check_predictor(kind: type) -> str:
         for rows in (batch, 1):
             x = torch.randn(rows, size) * 3
             inner = x @ w1.T + b1
-            right, got = inner.relu() @ w2.T + b2, mine(x)
+            try:
+                right, got = inner.relu() @ w2.T + b2, mine(x)
+            except NotImplementedError:
+                return "The layers are right. `forward` is not written yet."
+            if got is None:
+                return "`forward` returns nothing. Is a `return` missing?"
             if tuple(got.shape) != (rows, 1):
                 if rows == batch and tuple(got.shape) == (batch,):
                     return "The output has shape (B,). Keep the last dimension: (B, 1)."
@@ -150,7 +172,8 @@ def check_predictor(kind: type) -> str:
 
 # Calibration
 
-SAID = [0.05, 0.15, 0.3, 0.22, 0.95, 1.0, 0.85, 0.81, 0.45, 0.55]
+# None is on the edge of a bin, where rounding decides; only 1 is.
+SAID = [0.06, 0.16, 0.31, 0.22, 0.94, 1.0, 0.86, 0.81, 0.46, 0.56]
 WAS = [0, 0, 1, 0, 1, 1, 0, 1, 0, 1]
 
 
@@ -192,7 +215,9 @@ def check_reliability(reliability: Callable[..., Sequence[Sequence[float]]]) -> 
             return "You divide by all steps. A share is taken within a bin."
         if np.allclose(found[:, 1:], right[:, 1:] * right[:, :1]):
             return "These are sums. Divide by the number of steps in the bin."
-        return f"With {bins} bins the first row is {right[0].round(3).tolist()}, yours is {found[0].round(3).tolist()}."
+        first = int(np.argmax(~np.isclose(found, right).all(axis=1)))
+        said = f"{right[first].round(3).tolist()}, yours is {found[first].round(3).tolist()}"
+        return f"With {bins} bins row {first + 1} is {said}."
     return "Right. In each row, mean p above the share that is right means overconfident."
 
 
@@ -262,6 +287,8 @@ def check_leaks(leaks: Callable[[Builder, Step, Reading], bool]) -> str:
         )
     missed = [key for key in wanted if wanted[key] and not found[key]]
     wrongly = [key for key in wanted if found[key] and not wanted[key]]
+    if len(wrongly) == len(TRIED) * sum(not leaky for _, leaky in BUILDERS.values()):
+        return "Both honest prompts leak, you say, and others do not. Do you compare with == in place of !=?"
     if wrongly:
         return f"You say that the prompt with {wrongly[0][0]} leaks, for {wrongly[0][1]}. None of it is from the gold."
     if missed == [("right or wrong, in a word", "a wrong step"), ("right or wrong, in a word", "another wrong step")]:

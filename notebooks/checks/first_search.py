@@ -25,6 +25,8 @@ def check_values(values: Callable[[Sequence[float]], Sequence[float]]) -> str:
         )
         if found.shape == (len(path) + 1,) and np.allclose(found[1:], right):
             return "Leave out the start: one value for each step."
+        if np.isnan(found).all():
+            return "Your function returned no numbers. Is a `return` missing?"
         if found.shape != (len(path),):
             return f"Return a list with one value for each of the {len(path)} steps."
         if np.allclose(found, right):
@@ -38,6 +40,12 @@ def check_values(values: Callable[[Sequence[float]], Sequence[float]]) -> str:
             return f"{said} A residual is added to the value of the parent, not to that of the question."
         if np.allclose(found, np.cumsum(path)):
             return f"{said} The question itself is worth 0.5."
+        if np.allclose(np.clip(found, 0.05, 1), right):
+            return f"{said} You go on from the value kept in the range: return that one too."
+        if np.allclose(found, 0.5 + np.cumsum(np.clip(path, 0.05, 1))):
+            return f"{said} It is the value that is kept from 0.05 to 1, not the residual: a residual may be negative."
+        if np.isin(found, (0.05, 1.0)).all():
+            return f"{said} `min` and `max` are the wrong way around: min(1.0, ...) keeps a number from passing 1."
         if np.isclose(found.min(), 0.0) or found.min() < 0.05:
             return f"{said} The least value is 0.05, not 0: a node that looks bad must stay possible."
         return said
@@ -82,7 +90,8 @@ def check_selection(rule: Rule) -> str:
     found = np.asarray(rule(values, r), dtype=float)
     right = np.power(values, 1 / r)
     if found.shape != (3,):
-        return f"Return one number for each of the {len(values)} values; yours has shape {found.shape}."
+        hint = " Is a `return` missing?" if np.isnan(found).all() else ""
+        return f"Return one number for each of the {len(values)} values; yours has shape {found.shape}.{hint}"
     if np.allclose(found, right):
         return "These are the weights. Divide them by their sum to get probabilities."
     right /= right.sum()
@@ -91,6 +100,9 @@ def check_selection(rule: Rule) -> str:
     power = np.power(values, r)
     if np.allclose(found, power / power.sum()) or np.allclose(found, power):
         return "The exponent is 1/r, not r: with little budget left it must be large."
+    softmax = np.exp(np.asarray(values) / r)
+    if np.allclose(found, softmax / softmax.sum()):
+        return "This is a softmax of the values. The weight is a power: V to the exponent 1/r."
     if np.allclose(found, np.asarray(values) / np.sum(values)):
         return "This ignores r: the rule would be as broad with an empty budget as with a full one."
     if np.allclose(found, np.asarray(values) == max(values)):

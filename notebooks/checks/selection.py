@@ -36,8 +36,12 @@ def check_share(share: Callable[[float, float, float], float]) -> str:
         return "A power is undone by a logarithm, not by a division: (better / other)^(1/r) = odds."
     if math.isclose(found, math.log(ratio)) or math.isclose(found, math.log(odds)):
         return "Both sides need their logarithm: (1/r) ln(better / other) = ln(odds). Solve this for r."
+    if math.isclose(found, math.log(ratio) / math.log(odds / (odds + 1))):
+        return (
+            f"{odds:g} to 1 are the odds, the ratio of the two weights. You take the chance, {odds / (odds + 1):.3f}."
+        )
     if found < 0:
-        return "A share cannot be negative. Take the logarithm of better / other, which is above 1."
+        return "A share cannot be negative: one of your logarithms is that of a number below 1. Which?"
     if math.isclose(found, (better - other) / math.log(odds)):
         return "The odds depend on the ratio of the values, not on their difference: that was the first wish."
     if found > 1:
@@ -123,6 +127,8 @@ def why_not(found: Array, weights: Array, right: Array, r: float, decay: float) 
         return "The exponent is 1/r, not r: it must grow as the budget goes."
     if like(values * decay**visits):
         return "This ignores r: the rule would be as broad with an empty budget as with a full one."
+    if like(values**alpha * np.exp(decay * visits)):
+        return "In logarithms decay^visits is visits * ln(decay): take the logarithm of the decay as well."
     if like(values**alpha / decay**visits):
         return "Visits raise a node's chance here. They must lower it: multiply by decay^visits."
     if like(values**50.0 * decay**visits):
@@ -157,15 +163,19 @@ def check_ucb(score: Score, factor: float) -> str:
         mean + c * left / total * math.sqrt(log / visits): "This is a repaired formula. Write the guide's as stated.",
         mean + c * left * math.sqrt(log / visits): "The guide divides c by what remains; you multiply.",
         mean + 1 / left * math.sqrt(log / visits): "The constant c is missing.",
+        mean + math.sqrt(c / left * log / visits): "c / remaining stands before the root, not under it.",
         c / left * math.sqrt(log / visits): "This is the bonus alone. Add the mean, node_value / visit_count.",
     }
     for number, message in likely.items():
         if math.isclose(found, number, rel_tol=1e-9) and message:
             return message
-    if not math.isclose(found, next(iter(likely)), rel_tol=1e-9):
+    wanted = next(iter(likely))
+    if not math.isclose(found, wanted, rel_tol=1e-9):
+        if math.isclose(found, wanted, rel_tol=1e-6):
+            return "You add something tiny to the visits. Write the score as stated, and return math.inf for no visits."
         return (
             f"For value {value}, {visits} visits, total {total:g}, remaining {left:g} and c = {c} the score is "
-            f"{next(iter(likely)):.4f}, yours is {found:.4f}."
+            f"{wanted:.4f}, yours is {found:.4f}."
         )
     other = float(score(0.9, 1, 64.0, 8.0, 0.5)), 0.9 + 0.5 / 8.0 * math.sqrt(math.log(65.0))
     if not math.isclose(*other, rel_tol=1e-9):
@@ -180,9 +190,11 @@ def check_ucb(score: Score, factor: float) -> str:
     if math.isclose(measured, 10.0, rel_tol=1e-6):
         return "Right. The bonus grows as the budget goes: this rule explores most when it can least afford to."
     if math.isclose(measured, 0.1, rel_tol=1e-6):
-        return "The score is right. The factor is the other way round: the bonus at 10 % left over that at 100 %."
+        return "The score is right. The factor is the other way around: the bonus at 10 % left over that at 100 %."
     if math.isclose(measured, 1.0, rel_tol=1e-6):
         return "The score is right. Your two bonuses are the same: did you change remaining_budget, and only that?"
+    if math.isclose(measured, 9.0, rel_tol=1e-6):
+        return "The score is right. 9 is how much was added; the factor is the one bonus divided by the other."
     return f"The score is right, but {measured:g} is not the factor. With node_value = 0 the score is the bonus alone."
 
 
@@ -229,6 +241,8 @@ FRONTIERS: tuple[tuple[tuple[float, ...], tuple[int, ...], float, float, float],
     ((0.90, 0.70, 0.20), (7, 2, 0), 0.5, 0.5, 400.0),
     ((0.55, 0.50, 0.45), (0, 4, 0), 0.6, 2.0, 16.0),
     ((0.60, 0.65, 0.10), (8, 9, 5), 0.3, 0.2, 1000.0),
+    ((0.25, 0.65, 0.70), (5, 1, 5), 0.2, 0.5, 64.0),  # these two tell ln(remaining + 1) from ln(total + 1)
+    ((0.20, 0.70, 0.75), (5, 1, 3), 0.1, 1.0, 64.0),
 )
 TIE = ((0.4, 0.7, 0.7, 0.1), (2, 2, 2, 2), 0.5, 1.0, 64.0)
 
@@ -238,9 +252,10 @@ def one_hot(
     scaled: bool,
     seen: int = 1,
     divide: bool = False,
+    left_in_log: bool = False,
     weight: Callable[[float, float, float], float] | None = None,
 ) -> Array:
-    """UCB on a frontier, node by node. `seen`, `divide` and `weight` make the mistakes of readers."""
+    """UCB on a frontier, node by node. `seen` and what follows it make the mistakes of readers."""
     values, visits, r, c, total = case
     scores = []
     for value, count in zip(values, visits, strict=True):
@@ -249,7 +264,8 @@ def one_hot(
             scores.append(math.inf)
             continue
         share = weight(c, r, total) if weight else (c * r if scaled else c / (r * total))
-        scores.append((value / n if divide else value) + share * math.sqrt(math.log(total + 1) / n))
+        log = math.log((r * total if left_in_log else total) + 1)
+        scores.append((value / n if divide else value) + share * math.sqrt(log / n))
     tied = [score == max(scores) for score in scores]
     return np.array([float(each) / sum(tied) for each in tied])
 
@@ -297,6 +313,8 @@ def check_frontier(rule: FrontierRule) -> str:
         return "The two are swapped: scaled=True is the one whose bonus shrinks."
     if like(plain, False, divide=True) or like(scaled, True, divide=True):
         return "V is a mean already: do not divide it by the visits again."
+    if like(plain, False, left_in_log=True) or like(scaled, True, left_in_log=True):
+        return "The logarithm is that of total_budget + 1, of the whole budget, and not of what remains."
     if like(plain, False, weight=lambda c, r, total: 0.0):
         return "This is greedy: the bonus is missing, or too small to matter."
     if like(plain, False, weight=lambda c, r, total: c / r):

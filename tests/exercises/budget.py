@@ -56,6 +56,7 @@ WRONG_BILLS = {
     "the tool's calls only": but(calls=lambda events: total(charges(events, "tool"), "tool_calls")),
     "charges": but(calls=lambda events: len(charges(events))),
     "a table": lambda events: (4, 66, 3),
+    "tokens first": lambda events: (my_bill(events)[1], my_bill(events)[0], my_bill(events)[2]),
 }
 
 
@@ -80,6 +81,7 @@ WRONG_RATIOS = {
     "pooled": lambda left, total: sum(left.values()) / sum(total.values()),
     "amounts": lambda left, total: min(left.values()),
     "spent": lambda left, total: 1 - min(shares(left, total)),
+    "as in notebook 00": lambda total, spent: min(1 - spent[name] / total[name] for name in total),
     "inverse": lambda left, total: 1 / min(shares(left, total)),
     "divides by 0": lambda left, total: min(shares(left, total)),
     "0 is None": lambda left, total: min((left[n] / total[n] for n in total if total[n]), default=1.0),
@@ -206,7 +208,32 @@ class ChargesTheRest(MyLedger):
         self.spent.update({name: most[name] - used.get(name, 0) for name in most})
 
 
+class NamesTokens(MyLedger):
+    def reserve(self, role, **most):
+        if any(units > self.left(resource, role) for resource, units in most.items()):
+            raise BudgetExceeded("tokens", most.get("tokens", 0), self.left("tokens", role))
+        self.held.update(most)
+
+
+class AsksForBoth(MyLedger):
+    def reserve(self, role, **most):
+        for resource in ("tokens", "tool_calls"):
+            if most[resource] > self.left(resource, role):
+                raise BudgetExceeded(resource, most[resource], self.left(resource, role))
+        self.held.update(most)
+
+
+class WantsAllReported(MyLedger):
+    def settle(self, most, used):
+        for resource in most:
+            self.held[resource] -= most[resource]
+            self.spent[resource] += used[resource]
+
+
 WRONG_LEDGERS = {
+    "names the wrong resource": NamesTokens,
+    "looks up what was not asked for": AsksForBoth,
+    "looks up what was not reported": WantsAllReported,
     "no check": NoCheck,
     "tokens only": TokensOnly,
     "holds nothing": HoldsNothing,
@@ -346,6 +373,26 @@ def reserves_inside(ledger, role, **most):
 
 
 @contextmanager
+def all_inside(ledger, role, **most):
+    try:
+        ledger.reserve(role, **most)
+        used = {}
+        yield used
+    finally:
+        ledger.settle(most, used or most)
+
+
+@contextmanager
+def yields_nothing(ledger, role, **most):
+    ledger.reserve(role, **most)
+    used = {}
+    try:
+        yield
+    finally:
+        ledger.settle(most, used or most)
+
+
+@contextmanager
 def goes_ahead(ledger, role, **most):
     used = {}
     try:
@@ -371,6 +418,8 @@ WRONG_CALLS = {
     "ignores a report before a failure": report_ignored,
     "silence is free": silence_is_free,
     "reserves inside the try": reserves_inside,
+    "all of it inside the try": all_inside,
+    "yields nothing": yields_nothing,
     "goes ahead when refused": goes_ahead,
 }
 
@@ -436,6 +485,7 @@ WRONG_WHOLES = {
         my_call,
         my_ratio,
     ),
+    "calls itself": (with_left(lambda b, free, n, role: b.left(n, role)), my_call, my_ratio),
     "no call set aside": (with_left(without_tool_calls), my_call, my_ratio),
     "another part is missing": (Unfinished, my_call, my_ratio),
     "another call": (RoleLedger, charges_all, my_ratio),

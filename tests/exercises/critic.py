@@ -27,7 +27,7 @@ def auc(scores, right):
 
 
 def means(scores, right):
-    return scores[right].mean() - scores[~right].mean()
+    return scores[right == 1].mean() - scores[right == 0].mean()
 
 
 class Predictor(nn.Module):
@@ -71,6 +71,16 @@ class Squeezed(Predictor):
 class Mean(Predictor):
     def forward(self, states):
         return super().forward(states).mean(0, keepdim=True)
+
+
+class HalfDone(Predictor):
+    def forward(self, states):
+        raise NotImplementedError
+
+
+class NoReturn(Predictor):
+    def forward(self, states):
+        super().forward(states)
 
 
 class Hidden(nn.Module):
@@ -136,6 +146,10 @@ EXERCISES = {
             "root too": lambda chances, v0, scale, v_min: [v0, *values(chances, v0, scale, v_min)],
             "no scale": lambda chances, v0, scale, v_min: values(chances, v0, 1.0, v_min),
             "signs": lambda chances, v0, scale, v_min: values([1 - p for p in chances], v0, scale, v_min),
+            "no brackets": lambda chances, v0, scale, v_min: values([scale * p for p in chances], v0, 1.0, v_min),
+            "a start of its own": lambda chances, v0, scale, v_min: values(chances, 0.5, scale, v_min),
+            "a scale of its own": lambda chances, v0, scale, v_min: values(chances, v0, 0.4, v_min),
+            "a floor of its own": lambda chances, v0, scale, v_min: values(chances, v0, scale, 0.05),
             "half the steps": lambda chances, v0, scale, v_min: values(chances, v0, scale, v_min)[::2],
         },
     ),
@@ -148,6 +162,11 @@ EXERCISES = {
             "counts": lambda scores, right: auc(scores, right) * gaps(scores, right).size,
             "all pairs": lambda scores, right: auc(scores, right) * gaps(scores, right).size / len(scores) ** 2,
             "accuracy": lambda scores, right: ((scores > 0.5) == right).mean(),
+            "one pair for each": lambda scores, right: np.mean(
+                [a > b for a, b in zip(scores[right == 1], scores[right == 0], strict=False)]
+            ),
+            "no return": lambda scores, right: None,
+            "numbers as a mask": lambda scores, right: auc(scores[right], scores[~right]),
             "means": means,
             "one for each": lambda scores, right: (gaps(scores, right) > 0).mean(1),
             "constant": lambda scores, right: 0.5,
@@ -169,6 +188,8 @@ EXERCISES = {
             "squeezed": Squeezed,
             "mean": Mean,
             "hidden from torch": Hidden,
+            "forward not written": HalfDone,
+            "forward without return": NoReturn,
             "no module": lambda h: lambda states: states[:, :1],
         },
     ),
@@ -201,6 +222,9 @@ EXERCISES = {
             "inverted": lambda build, step, reading: not leaks(build, step, reading),
             "one other name": swapped(lambda step: "Nowhere at all"),
             "the step's text": swapped(lambda step: step.text),
+            "equal in place of different": lambda build, step, reading: (
+                not swapped(lambda step: "Nowhere at all")(build, step, reading)
+            ),
             "a text": lambda build, step, reading: build(step, reading),
             "same length": swapped(lambda step: "Northwest Harbery"),
             "any repeat": lambda build, step, reading: (

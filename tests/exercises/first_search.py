@@ -16,6 +16,15 @@ def values(residuals, start=0.5, v_min=0.05):
     return found
 
 
+def walk(residuals, turn, carry=None):
+    """Values along a path; `turn` makes the value that is kept, `carry` the one to go on from."""
+    found, value = [], 0.5
+    for residual in residuals:
+        found.append(turn(value + residual))
+        value = (carry or turn)(value + residual)
+    return found
+
+
 def ratio(total, spent):
     return min(1 - spent[name] / total[name] for name in total)
 
@@ -33,6 +42,13 @@ EXERCISES = {
             "added to the question": lambda residuals: np.clip(0.5 + np.asarray(residuals), 0.05, 1),
             "from 0": lambda residuals: values(residuals, v_min=0.0),
             "no start": lambda residuals: np.cumsum(residuals),
+            "nothing returned": lambda residuals: None,
+            "min and max exchanged": lambda residuals: walk(residuals, lambda v: max(1.0, min(0.05, v))),
+            "residuals kept in the range": lambda residuals: 0.5 + np.cumsum(np.clip(residuals, 0.05, 1)),
+            "returned before the range": lambda residuals: walk(
+                residuals, lambda v: v, lambda v: min(1.0, max(0.05, v))
+            ),
+            "no floor": lambda residuals: walk(residuals, lambda v: min(1.0, v)),
             "the last only": lambda residuals: values(residuals)[-1],
             "the start too": lambda residuals: [0.5, *values(residuals)],
             "a mean": lambda residuals: np.cumsum(residuals) / np.arange(1, len(residuals) + 1) + 0.5,
@@ -61,6 +77,8 @@ EXERCISES = {
             "not normalized": lambda values, r: np.asarray(values) / 2,
             "softmax": lambda values, r: normalized(np.exp(np.asarray(values) / r)),
             "one number": lambda values, r: max(values),
+            "no return": lambda values, r: None,
+            "a power that is not divided by its sum": lambda values, r: np.power(values, 1 / r) / max(values),
         },
     ),
 }

@@ -87,6 +87,7 @@ EXERCISES = {
             "the exponent": lambda better, other, odds: math.log(odds) / math.log(better / other),
             "no logarithm": lambda better, other, odds: better / other / odds,
             "one logarithm": lambda better, other, odds: math.log(better / other),
+            "a chance": lambda better, other, odds: math.log(better / other) / math.log(odds / (odds + 1)),
             "upside down": lambda better, other, odds: math.log(other / better) / math.log(odds),
             "difference": lambda better, other, odds: (better - other) / math.log(odds),
             "odds as a chance": lambda better, other, odds: math.log(better / other) / math.log(odds + 1),
@@ -103,6 +104,9 @@ EXERCISES = {
             "exponent r": variant(lambda v, n, alpha, decay, r, cap: r * v + n * decay),
             "no exponent": variant(lambda v, n, alpha, decay, r, cap: v + n * decay),
             "visits help": variant(lambda v, n, alpha, decay, r, cap: alpha * v - n * decay),
+            "decay without its logarithm": lambda v, n, r, cap, decay: from_logs(
+                exponent(r, cap) * np.log(v) + n * decay
+            ),
             "always the cap": variant(lambda v, n, alpha, decay, r, cap: cap * v + n * decay),
             "capped, r may not be 0": lambda v, n, r, cap, decay: budget_aware(v, n, r, min(cap, 1 / float(r)), decay),
             "no cap": variant(lambda v, n, alpha, decay, r, cap: v / max(r, 1e-6) + n * decay),
@@ -141,7 +145,13 @@ EXERCISES = {
             "unvisited not handled": (no_guard, 10.0),
             "visits + 1e-8": (with_epsilon, 10.0),
             "minus infinity": (lambda value, n, *rest: ucb_score(value, n, *rest) if n else -math.inf, 10.0),
-            "the other way round": (ucb_score, 0.1),
+            "1e-8 added to the visits": (
+                lambda value, n, *rest: no_guard(value, n + 1e-8, *rest),
+                10.0,
+            ),
+            "all under the root": (bonus_score(lambda n, t, b, c: math.sqrt(c / b * math.log(t + 1) / n)), 10.0),
+            "nine times more": (ucb_score, 9.0),
+            "the other way around": (ucb_score, 0.1),
             "nothing changed": (ucb_score, 1.0),
             "scores, not bonuses": (ucb_score, 1.4),
         },
@@ -173,6 +183,9 @@ EXERCISES = {
                 lambda r, c, total, scaled: c * (1 - r) if scaled else c / (r * total)
             ),
             "guide's twice": ucb_variant(lambda r, c, total, scaled: c * r if scaled else 20 * c / (r * total)),
+            "the logarithm of what remains": lambda v, n, r, c, total, scaled: normalized(
+                (s := v + weight(r, c, total, scaled) * np.sqrt(np.log(r * total + 1) / (n + 1))) == s.max()
+            ),
             "first of a tie": ucb_variant(weight, finish=lambda scores: np.eye(len(scores))[scores.argmax()]),
             "draws": ucb_variant(weight, finish=normalized),
             "divides by 0": lambda values, visits, *rest: [v / int(n) for v, n in zip(values, visits, strict=True)],
