@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 DRAWS = 20_000  # of the references; the reader's 2,000 are within TOLERANCE of them
 TOLERANCE = 0.028  # two steps of 1/72, by which the ends of 24 questions with three seeds move
 LEVEL = 0.05
+PERCENT = "np.percentile counts in percent: 2.5 and 97.5. (np.quantile takes .025 and .975.)"
 
 
 def numbers(found: object) -> Array | None:
@@ -74,7 +75,7 @@ def check_vote(vote: Callable[[Sequence[str]], str]) -> str:
 
 RIGHT = {
     # Three seeds of a question mostly agree: a question more or less is what matters.
-    "agree": np.array([[1, 1, 1]] * 7 + [[0, 0, 0]] * 13 + [[1, 0, 0]] * 2 + [[0, 1, 1]] * 2, dtype=float),
+    "agree": np.array([[1, 1, 1]] * 7 + [[0, 0, 0]] * 13 + [[1, 0, 0]] * 2 + [[1, 1, 0]] * 2, dtype=float),
     # They never all agree: averaged, they say nearly the same of every question.
     "differ": np.array([[1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 1]] * 4, dtype=float),
     # Few are right: the interval is not as long to both sides.
@@ -123,6 +124,10 @@ def check_interval(interval: Callable[[Array, np.random.Generator], tuple[float,
     wanted = [ends(means_of(right.mean(1), rng)) for right in each]
     if near(found, wanted):
         return "Right."
+    if near(found, [ends(means_of(right.mean(0), rng)) for right in each]):
+        return "You averaged the questions of each seed, and resampled seeds. Average over seeds: right.mean(1)."
+    if near(found, [np.percentile(means_of(right.mean(1), rng), [0.025, 0.975]) for right in each]):
+        return PERCENT
     if all(low == high for low, high in found):
         return "Every resample is the same: draw with replacement, so that some questions come twice and some never."
     if near(found, [ends(means_of(right.ravel(), rng)) for right in each]):
@@ -146,6 +151,8 @@ def check_interval(interval: Callable[[Array, np.random.Generator], tuple[float,
     for level, words in narrow.items():
         if near(found, [ends(means_of(right.mean(1), rng), level) for right in each]):
             return f"You took {words} percentile, which leaves {100 - level} % outside. Leave 2.5 % at each side."
+    if all(0 < high - low < (right[1] - right[0]) / 3 for (low, high), right in zip(found, wanted, strict=True)):
+        return "Far too narrow: each resample has as many questions as there are, not as many as there are resamples."
     words = {
         "agree": "where the seeds mostly agree",
         "differ": "where the seeds of no question agree",
@@ -183,7 +190,10 @@ def check_difference(
 ) -> str:
     """The reader's paired difference: two mappings question -> accuracy, rng -> (difference, low, high)."""
     one, other = two_methods()
-    said = difference(dict(one), dict(other), np.random.default_rng(0))
+    try:
+        said = difference(dict(one), dict(other), np.random.default_rng(0))
+    except KeyError as error:
+        return f"Only one of the two methods was asked {error}: take the questions that both have."
     found = numbers(said)
     if found is None or found.shape != (3,):
         return f"Return three numbers: the difference and the two ends. Yours is {said!r:.80}."
@@ -194,7 +204,7 @@ def check_difference(
     if np.isclose(found[0], value) and near([found], [right]):
         return "Right."
     if np.isclose(found[0], -value):
-        return "The sign is turned round: the first minus the second, so that a gain is positive."
+        return "The sign is turned around: the first minus the second, so that a gain is positive."
     every = np.mean(list(one.values())) - np.mean(list(other.values()))
     if np.isclose(found[0], every):
         return (
@@ -215,6 +225,8 @@ def check_difference(
     shuffled = np.array(list(one.values())) - np.array(list(other.values()))
     if near([found[1:] - found[0]], [ends(means_of(shuffled, rng)) - shuffled.mean()]):
         return "The pairs are of different questions: look results up by question, not by their place."
+    if near([found[1:]], [np.percentile(means_of(paired, rng), [0.025, 0.975])]):
+        return PERCENT
     if near([found[1:]], [ends(paired)]):
         return "These are percentiles of single questions' differences, not of their mean."
     return f"The interval is near {right[1:].round(3).tolist()}, yours is {found[1:].round(3).tolist()}."
@@ -276,10 +288,17 @@ def check_verdicts(verdicts: Callable[[Sequence[tuple[float, float]]], Sequence[
     if same(lambda p, rank, n: p * (n - rank) < LEVEL):
         return "Stop at the first p that fails: no larger p may pass after it."
     if same(lambda p, rank, n: p * (rank + 1) < LEVEL):
-        return "The factors are the wrong way round: the least p is multiplied by N, the largest by 1."
+        return "The factors are the wrong way around: the least p is multiplied by N, the largest by 1."
     turned = [[word.replace("behind", "ahead") for word in verdicts_of(family)] for family in FAMILIES]
     if found == turned:
         return 'A difference below 0 that is shown is "behind": losses are told like wins.'
+    unsorted = []
+    for family in FAMILIES:
+        passed = [p * (len(family) - place) < LEVEL for place, (_, p) in enumerate(family)]
+        last = passed.index(False) if False in passed else len(family)
+        unsorted.append([word if i < last else "tie" for i, word in enumerate(said_by(family, lambda p, rank: True))])
+    if found == unsorted:
+        return "You went through the differences as they came. Holm's correction goes from the least p on."
     ordered = [verdicts_of(sorted(family, key=lambda claim: claim[1])) for family in FAMILIES]
     if found == ordered:
         return "The verdicts are in the order of p. Return them in the order in which the differences came."
@@ -311,6 +330,8 @@ def check_choice(choose: Callable[[Array, Array], tuple[float, float]]) -> str:
         if scores is None or scores.shape != (2,):
             return f"Return two accuracies, where it was chosen and held out; yours is {said!r:.80}."
         found.append(scores)
+    if all(np.isclose(one[0], tune.mean(0).max()) for one, (tune, _) in zip(found, pairs, strict=True)):
+        return "A row is a setting: average along it, with mean(1). You have the best question, not the best setting."
     means = [(tune.mean(1), held.mean(1)) for tune, held in pairs]
 
     def same(pick: Callable[[Array, Array], tuple[float, float]]) -> bool:

@@ -100,6 +100,8 @@ def check_bound(bound: Callable[[int, float, float], int]) -> str:
         (steps + 2 * bits) / p: "The root, sqrt(2 K ln(1/eps)), is missing.",
         steps / p: "This is the mean number of expansions. About half of all searches need more.",
         steps / p + root + 2 * bits: "All three terms are divided by p_min, not K alone.",
+        (steps + root - 2 * bits) / p: "ln(1/eps) is above 0: it is -math.log(eps).",
+        math.ceil(1 / p) * (steps + root + 2 * bits): "Round up once, at the end, not 1 / p.",
         (steps + root + 2 * bits) * p: "Divide by p_min: a smaller chance of progress needs more expansions.",
         (steps + root + 2 * bits): "Divide by p_min: a smaller chance of progress needs more expansions, not as many.",
     }
@@ -141,6 +143,7 @@ def check_exact(exact: Callable[[int, float, float], float]) -> str:
     if found != right:
         wrong = {
             right - steps: "scipy's nbinom counts the failures before success number K. An expansion is either: add K.",
+            right - steps + 1: "What you counted are failures, and the K successes are expansions too: add K, not 1.",
             fewest(steps, p, 1 - eps): "This many are enough with chance eps. It has to be 1 - eps.",
             fewest(steps, p, 0.5): "This is the median. Half of all searches need more.",
             fewest(1, p, eps): "This is enough for one right step. You need K of them.",
@@ -171,11 +174,12 @@ def check_least(least: Callable[[float, float, int, float], float]) -> str:
     v_min, alpha_max, nodes, drawn = asked
     weight, found = v_min**alpha_max, least(*asked)
     if not close(found, worst(*asked)):
-        plain = v_min / (v_min + nodes - 1)
+        plain, root = v_min / (v_min + nodes - 1), v_min ** (1 / alpha_max)
         wrong = {
             weight / (weight + nodes - 1): "This is the chance of selecting the node. Then the step must be drawn too.",
             weight / (weight + nodes) * drawn: "You have one node too many: of `nodes`, nodes - 1 are others.",
             plain * drawn: "alpha is missing: weights are V^alpha.",
+            drawn * root / (root + nodes - 1): "You took the exponent 1/alpha. alpha is 1/r: weights are V^alpha.",
             drawn / nodes: "This takes all nodes for alike. The worst case: yours has v_min, each other one has 1.",
             weight * drawn: "A weight is no probability: divide by the sum of all weights.",
             weight / (nodes - 1) * drawn: "The sum of all weights includes that of the node itself.",
@@ -268,9 +272,15 @@ def judge_choice(found: object, development: np.ndarray, test: np.ndarray) -> st
             return "You chose on the test worlds. The row that is best there is partly the luckiest there."
         if row == both:
             return "You chose on all worlds together. The test worlds may have no say in the choice."
+        if isinstance(row, (int, np.integer)) and not 0 <= row < len(development):
+            return (
+                f"There are {len(development)} rows, one a schedule, and yours is {row}: average along a row, axis=1."
+            )
+        if row == 1 + int(development[1:].mean(axis=1).argmax()):
+            return "Row 0 may be chosen too, and here today's rule is the best one on the development worlds."
         if row == int(development[1:].mean(axis=1).argmax()):
             return "Rows count from 0, and row 0 is one of them: yours is one off, or leaves row 0 out."
-        return f"The best row on the development worlds is {chosen}, yours is {row!r}."
+        return f"The best row on the development worlds is {chosen}, yours is {row}."
     gains = {
         100 * float((development[chosen] - development[0]).mean()): "This is the gain on the development worlds, "
         "on which the row was chosen. Report the one on the test worlds.",

@@ -56,7 +56,7 @@ def can_pay(state: State, node: TreeNode) -> bool:
 
 
 def promise(state: State, node: TreeNode) -> float:
-    """V, times the chance that none of the children is right."""
+    """V, times the chance that the best of the children is wrong."""
     best = max((chance(child.residual_value, state.critic.scale) for child in node.children), default=0.0)
     return max(0.05, node.value * (1.0 - best))
 
@@ -78,7 +78,9 @@ def check_frontier(frontier: Callable[..., Sequence[TreeNode]]) -> str:
     parents = (full, over, rich, rich, rich, middle, middle, root)
     ends = [parent.add_child(f"answer {n}", 0.0, terminal=True) for n, parent in enumerate(parents)]
     right = [root, rich, deep, middle, leaf, dry]
-    found = list(frontier([root, full, over, rich, deep, middle, leaf, dry, *ends], 3))
+    found = frontier([root, full, over, rich, deep, middle, leaf, dry, *ends], 3)
+    if not isinstance(found, (list, tuple)):
+        return f"Return a list, which can be read twice; yours is a {type(found).__name__}."
     if any(not isinstance(node, TreeNode) for node in found):
         return "Return the nodes themselves, in a list."
     if found == right:
@@ -359,6 +361,7 @@ CASES = (
     (Setting(depth=2, p=0.5, wrong=3, auc=1.0, tokens=80), 4),
     (Setting(depth=2, p=0.3, spread=0.6, wrong=2, dead=0.7, auc=0.9, tokens=120), 3),
     (Setting(depth=2, p=0.5, tokens=0), 3),
+    (Setting(depth=3, p=0.3, wrong=3, auc=0.8, tokens=160, tool_calls=2), 3),  # lookups end before tokens do
 )
 
 
@@ -367,12 +370,19 @@ def check_search(search: Callable[..., Any]) -> str:
     """The reader's search against the module's, on worlds of several settings: (world, k) -> answer, reason, state."""
     for seed in range(6):
         for setting, k in CASES:
-            found = search(World(setting, seed), k)
+            calls = "" if setting.tool_calls is None else f", {setting.tool_calls} tool calls"
+            where = f"With {setting.tokens} tokens{calls}, {setting.depth} steps to the answer and k = {k}:"
+            try:
+                found = search(World(setting, seed), k)
+            except BudgetExceeded:
+                return f"{where} it raised BudgetExceeded. Select only among nodes for which can_pay is true."
             if not isinstance(found, tuple) or len(found) != 3:
                 return "Return three things: the answer's text, the reason, and the state."
+            if not hasattr(found[2], "nodes"):
+                return f"The third thing is the state that `begin` made; yours is a {type(found[2]).__name__}."
             said = compare_search(found, World(setting, seed), k)
             if said:
-                return f"With {setting.tokens} tokens, {setting.depth} steps to the answer and k = {k}: {said}"
+                return f"{where} {said}"
     return "Right."
 
 
@@ -385,7 +395,10 @@ def compare_search(found: tuple[Any, ...], world: World, k: int) -> str:
     for number, (node, data) in enumerate(zip(mine, right, strict=False), 1):
         if (node.text, node.terminal) != (data["text"], data["terminal"]):
             where = f"step {number} is {node.text}, the module's {data['text']}."
-            return f"{where} Was the node drawn as it was given, and were k steps drawn?"
+            return (
+                f"{where} Were k steps drawn, and was the node selected with `select`, from a frontier that was "
+                "looked at anew before each draw?"
+            )
         if not math.isclose(node.residual_value, data["residual"]):
             return f"the residual of {node.text} is {node.residual_value:+.2f}, should be {data['residual']:+.2f}."
         if not math.isclose(node.value, data["value"]):
@@ -401,7 +414,8 @@ def compare_search(found: tuple[Any, ...], world: World, k: int) -> str:
     if len(mine) > len(right):
         return f"it goes on after {len(right)} steps, where the module stops ({result.reason})."
     if why != result.reason:
-        return f"it says that it stopped because of {why!r}; it was {result.reason!r}."
+        whole = " Ask `reason` about the whole frontier, not about what can be paid for." if why == "exhausted" else ""
+        return f"it says that it stopped because of {why!r}; it was {result.reason!r}.{whole}"
     if answer != result.answer:
         if "->" in str(answer):
             return f"{answer!r} is a path. The answer is the text of its last step."

@@ -85,6 +85,15 @@ def by_formula(right, rng):
     return means.mean() - 1.96 * error, means.mean() + 1.96 * error
 
 
+def of_seed_means(right, rng):
+    return my_interval(right.T, rng)
+
+
+def too_many(right, rng):
+    means = right.mean(1)
+    return np.percentile(rng.choice(means, (2000, 2000)).mean(1), [2.5, 97.5])
+
+
 def without_replacement(right, rng):
     return np.percentile([rng.permutation(right.mean(1)).mean().round(9) for _ in range(200)], [2.5, 97.5])
 
@@ -97,6 +106,9 @@ INTERVAL = (
         "both": of_both,
         "90 %": at(5, 95),
         "one standard error": at(16, 84),
+        "shares for percents": at(0.025, 0.975),
+        "means of seeds": of_seed_means,
+        "too many questions": too_many,
         "turned round": at(97.5, 2.5),
         "with the mean": at(2.5, 50, 97.5),
         "single questions": lambda right, rng: np.percentile(right.mean(1), [2.5, 97.5]),
@@ -159,6 +171,16 @@ def most_questions(one, other, rng):
     return my_difference({name: one[name] for name in both}, other, rng)
 
 
+def all_of_the_first(one, other, rng):
+    gains = np.array([one[name] - other[name] for name in one])
+    return gains.mean(), *np.percentile(bootstrap(gains, rng), [2.5, 97.5])
+
+
+def shares_for_percents(one, other, rng):
+    first, second = arrays(one, other)
+    return (first - second).mean(), *np.percentile(bootstrap(first - second, rng), [0.025, 0.975])
+
+
 def one_end(one, other, rng):
     value, low, _ = my_difference(one, other, rng)
     return value, low, value
@@ -174,6 +196,8 @@ DIFFERENCE = (
         "missing is wrong": missing_is_wrong,
         "single questions": single_questions,
         "some left out": most_questions,
+        "all of the first": all_of_the_first,
+        "shares for percents": shares_for_percents,
         "one end only": one_end,
         "nested": lambda one, other, rng: (my_difference(one, other, rng)[0], my_difference(one, other, rng)[1:]),
         "interval only": lambda one, other, rng: my_difference(one, other, rng)[1:],
@@ -209,9 +233,18 @@ def benjamini_hochberg(family):
     return rule(lambda p, rank, n: rank <= last)(family)
 
 
+def as_they_came(family):
+    said, stop = [], False
+    for place, (value, p) in enumerate(family):
+        stop = stop or p * (len(family) - place) >= 0.05
+        said.append("tie" if stop else "ahead" if value > 0 else "behind")
+    return said
+
+
 VERDICTS = (
     my_verdicts,
     {
+        "as they came": as_they_came,
         "by its sign": rule(lambda p, rank, n: True),
         "not corrected": rule(lambda p, rank, n: p < 0.05),
         "Bonferroni": rule(lambda p, rank, n: p * n < 0.05),
@@ -252,6 +285,7 @@ CHOICE = (
         "the worst": lambda tune, held: (tune.mean(1).min(), held[tune.mean(1).argmin()].mean()),
         "its number": lambda tune, held: (tune.mean(1).argmax(), held[tune.mean(1).argmax()].mean()),
         "the last of equals": last_of_equals,
+        "the best question": lambda tune, held: (tune.mean(0).max(), held.mean(0).max()),
         "one accuracy": lambda tune, held: my_choice(tune, held)[1],
         "the first setting": lambda tune, held: (tune[0].mean(), held[0].mean()),
     },

@@ -38,6 +38,11 @@ def anything(pages, query):
     return pages[max(titles or pages, key=len)]
 
 
+def last_in_the_alphabet(pages, query):
+    titles = [title for title in pages if title.lower() in query.lower()]
+    return pages[max(titles)] if titles else "No page."
+
+
 def last_in_query(pages, query):
     said = query.lower()
     titles = [title for title in pages if title.lower() in said]
@@ -165,6 +170,11 @@ class TooLittle(SecondOpinion):
         return ledger.reserve("critic", tokens=few, prompt_tokens=self.model.count_tokens(step.prompt))
 
 
+class OneSample(SecondOpinion):
+    def reserve(self, step, ledger):
+        return ledger.reserve("critic", tokens=self.cap, prompt_tokens=self.model.count_tokens(step.prompt))
+
+
 class AskFirst(SecondOpinion):
     def share(self, step, ledger):
         samples = self.draw(step)
@@ -213,6 +223,15 @@ def the_others(values, visits, r):
 
 def greedy(values, visits, r):
     return rule(values, visits, 0.0)
+
+
+DICE = np.random.default_rng(0)
+
+
+def draws_itself(values, visits, r):
+    if DICE.random() < r:
+        return np.full(len(values), 1 / len(values))
+    return greedy(values, visits, r)
 
 
 def both_best(values, visits, r):
@@ -272,6 +291,16 @@ def nan_only(trace):
     return "none" if said == "critic" and None not in residuals[0] else said
 
 
+def every_field(trace):
+    steps = [row for event in trace.events if event.kind == "expanded" for row in event.data["steps"]]
+    return "cut off" if steps and not any(row[3] for row in steps) else diagnose(trace)
+
+
+def nan_is_a_number(trace):
+    residuals = [x for event in trace.events if event.kind == "scored" for x in event.data.get("residuals", ())]
+    return "critic" if residuals and not any(-1 <= x <= 1 for x in residuals) else diagnose(trace)
+
+
 def any_forced(trace):
     return "budget" if trace.events[-1].data["forced"] else diagnose(trace)
 
@@ -281,6 +310,7 @@ EXERCISES = {
         find,
         {
             "exact": lambda pages, query: pages.get(query, "No page."),
+            "the last in the alphabet": last_in_the_alphabet,
             "title": lambda pages, query: max(
                 (t for t in pages if t.lower() in query.lower()), key=len, default="No page"
             ),
@@ -312,6 +342,7 @@ EXERCISES = {
             "words": Words,
             "no prompt": NoPrompt,
             "too little": TooLittle,
+            "one sample's worth": OneSample,
             "ask first": AskFirst,
             "after the fact": AfterTheFact,
             "swallows": Swallows,
@@ -327,6 +358,7 @@ EXERCISES = {
             "not one": not_one,
             "by value": by_value,
             "best first": best_first,
+            "draws": draws_itself,
             "one number": lambda values, visits, r: 1.0,
         },
     ),
@@ -340,6 +372,8 @@ EXERCISES = {
             "sentence only": sentence_only,
             "NaN only": nan_only,
             "any forced": any_forced,
+            "every event has its fields": every_field,
+            "a NaN is a number": nan_is_a_number,
             "none": lambda trace: "none",
             "no pages": lambda trace: diagnose(trace, order=("tool", "cut off", "critic", "budget")),
             "no cut off": lambda trace: diagnose(trace, order=("tool", "pages", "critic", "budget")),

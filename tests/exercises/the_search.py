@@ -210,6 +210,27 @@ def gives_up_backstop(state, expand):
         pass
 
 
+def loop_with(world, k, payable=True, asked=frontier, anew=True):
+    """The loop written another way, with one thing wrong."""
+    state = begin(world)
+    open_nodes = frontier(state.nodes)
+    while not (why := reason(state, asked(open_nodes) if asked is frontier else asked(state, open_nodes))):
+        expand(state, select(state, [node for node in open_nodes if can_pay(state, node) or not payable]), k)
+        if answers(state):
+            state.ledger.release_backstop()
+        if anew:
+            open_nodes = frontier(state.nodes)
+    if not answers(state):
+        backstop(state, expand)
+    found = answers(state)
+    best = max(found, key=lambda each: each.value) if found else max(state.nodes, key=lambda n: (n.depth, n.value))
+    return (best.text if best.depth else ""), why, state
+
+
+def only_payable(state, nodes):
+    return [node for node in nodes if can_pay(state, node)]
+
+
 def search_last(world, k=3):
     _, why, state = search(world, k)
     found = answers(state)
@@ -265,6 +286,7 @@ EXERCISES = {
             ],
             "by value": lambda nodes, max_widen=8: sorted(frontier(nodes, max_widen), key=lambda n: -n.value),
             "ids": lambda nodes, max_widen=8: [n.id for n in frontier(nodes, max_widen)],
+            "can be read once": lambda nodes, max_widen=8: (n for n in frontier(nodes, max_widen)),
             "never expanded": lambda nodes, max_widen=8: [n for n in nodes if not n.terminal and n.expansions == 0],
         },
     ),
@@ -328,6 +350,10 @@ EXERCISES = {
             "greedy": lambda world, k=3: search(world, k, select=greedy_select),
             "one candidate": lambda world, k=3: search(world, 1),
             "always out of tokens": lambda world, k=3: (search(world, k)[0], "tokens", search(world, k)[2]),
+            "selects what it cannot pay": lambda world, k=3: loop_with(world, k, payable=False),
+            "the reason of the payable": lambda world, k=3: loop_with(world, k, asked=only_payable),
+            "an old frontier": lambda world, k=3: loop_with(world, k, anew=False),
+            "nodes for the state": lambda world, k=3: (*search(world, k)[:2], search(world, k)[2].nodes),
             "answer only": lambda world, k=3: search(world, k)[0],
             "never stops when surely right": lambda world, k=3: search(world, k, reason=never_answered),
         },
