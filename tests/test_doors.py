@@ -71,6 +71,18 @@ def test_the_version_is_the_same_everywhere():
         assert {a or b for a, b in tags} <= {__version__}, name
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"mybinder.org/v2/gh/{OWNER}/{NAME}/v{__version__}?urlpath=lab/tree/",
+        f"colab.research.google.com/github/{OWNER}/{NAME}/blob/v{__version__}/",
+    ],
+)
+def test_badges_open_every_notebook_at_the_tag(place):
+    linked = re.findall(re.escape(f"(https://{place}") + r"notebooks/([\w.]+)\)", text("README.md"))
+    assert set(linked) == {path.name for path in NOTEBOOKS}
+
+
 # Colab
 
 
