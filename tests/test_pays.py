@@ -44,6 +44,7 @@ from bavt_minimal.benchmark.pays import (
     Forecast,
     Recalled,
     forecast,
+    methods,
     outcomes,
 )
 from bavt_minimal.benchmark.scores import Interval
@@ -385,6 +386,10 @@ def test_a_critic_that_generates_is_charged() -> None:
     cheap, paid = (outcomes(each, (48, 12), 5) for each in (measured, dear))
     vote, bavt = METHODS.index(VOTE), METHODS.index(BAVT)
     assert (cheap[:, vote] == paid[:, vote]).all() and paid[:, bavt].mean() < cheap[:, bavt].mean() - 0.1
+    for number in range(20):  # 48 tokens are four steps of 4 with a judgment of 8 each: enough for two hops
+        world = Recalled(dear, number, (48, 12))
+        result = methods(dear.cap)[BAVT](world).search(QUESTION, 2, world.plan)
+        assert result.node.terminal and result.ledger.spent["tokens"] <= 48
 
 
 def test_a_budget_may_have_no_tokens_in_it() -> None:

@@ -114,6 +114,12 @@ class Told(Judge):
 
     good: bool = False
 
+    @property
+    def tokens_per_step(self) -> int:
+        """What the measured critic generates, so that the search keeps it free here too."""
+        assert isinstance(self.world, Recalled)
+        return 0 if self.good else self.world.measured.judge_tokens
+
     def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """Residuals in [-scale, scale]."""
         world = self.world
