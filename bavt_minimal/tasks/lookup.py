@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import bm25s
 import numpy as np
 
-from .data import normalize
+from .data import World, normalize
 
 TITLE_WEIGHT = 4.0  # of a word found in the title against one found in the text
 
@@ -45,6 +45,12 @@ class Lookup:
                 return f"No page found for {' '.join(query.split())[:80]!r}."
             title = list(self._pages)[best]
         return self._pages[title]
+
+
+def tool_for(world: World, question: str = "") -> Lookup | None:
+    """The lookup over the pages of a question, by its id, or over all; None where there are no pages."""
+    pages = world.own_pages.get(question, world.pages)
+    return Lookup(pages) if pages else None
 
 
 class _Index:
