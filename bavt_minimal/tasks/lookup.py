@@ -16,11 +16,11 @@ class Lookup:
     """A tool over `pages` (title: text): exact title first, else the best page by BM25.
 
     Titles are compared in lower case, without outer punctuation or a leading "the". A page's score
-    is TITLE_WEIGHT times BM25 (library bm25s) over titles plus BM25 over texts.
+    is `title_weight` times BM25 (library bm25s) over titles plus BM25 over texts.
     Raises TypeError if a title or a text is not a str, and ValueError if there are no pages.
     """
 
-    def __init__(self, pages: Mapping[str, str]) -> None:
+    def __init__(self, pages: Mapping[str, str], title_weight: float = TITLE_WEIGHT) -> None:
         if not isinstance(pages, Mapping):
             raise TypeError(f"pages must map titles to texts, not be a {type(pages).__name__}.")
         if not pages:
@@ -30,7 +30,7 @@ class Lookup:
                 raise TypeError(f"pages: title and text must be str, which {title!r} breaks.")
         self._pages = dict(pages)
         self._titles = {normalize(title): title for title in reversed(self._pages)}
-        self._indices = ((TITLE_WEIGHT, _Index(list(pages))), (1.0, _Index(list(pages.values()))))
+        self._indices = ((title_weight, _Index(list(pages))), (1.0, _Index(list(pages.values()))))
 
     def __call__(self, query: str) -> str:
         """Return the text of the page for `query`, or a sentence that says there is none."""
@@ -48,9 +48,14 @@ class Lookup:
 
 
 def tool_for(world: World, question: str = "") -> Lookup | None:
-    """The lookup over the pages of a question, by its id, or over all; None where there are no pages."""
-    pages = world.own_pages.get(question, world.pages)
-    return Lookup(pages) if pages else None
+    """The lookup over the pages of a question, by its id, or over all; None where there are no pages.
+
+    Of a question's own ten or twenty, the few titles with a "the" would win by it: there the title, which stands in the
+    text too, has no weight of its own.
+    """
+    if question in world.own_pages:
+        return Lookup(world.own_pages[question], title_weight=0.0)
+    return Lookup(world.pages) if world.pages else None
 
 
 class _Index:

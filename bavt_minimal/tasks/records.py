@@ -87,8 +87,9 @@ def read_array(file: TextIO, name: str) -> Iterator[Record]:
             text.drop(1)
             following = text.peek()
         text.drop(1)
+        rest = text.peek()
         place = f"{name}, line {text.line}, after the array"
-        if text.peek():
+        if rest:
             raise ValueError(f"there must be nothing, {told(text.text)}")
     except RecursionError:
         raise ValueError(f"{place}: nested too deeply") from None
