@@ -53,8 +53,10 @@ class DualRoleLLMAgent:
     def evaluate(answer: str, question: object) -> float:
         """1.0 if `answer` is the gold answer up to case, articles and punctuation, else 0.0.
 
-        `question` carries the gold answer as `.answer`, like `tasks.Gold`. Only this method may see it.
+        `question` carries the gold answer as `.answer`, like `tasks.Gold`, and others that count as right in
+        `.aliases`, if there are any. Only this method may see them.
         """
         if not isinstance(answer, str) or not isinstance(gold := getattr(question, "answer", None), str):
             raise TypeError(f"evaluate needs a string and an object with .answer, got {answer!r} and {question!r}")
-        return float(bool(normalize(gold)) and normalize(answer) == normalize(gold))
+        said, right = normalize(answer), {normalize(each) for each in (gold, *getattr(question, "aliases", ()))}
+        return float(bool(said) and said in right)

@@ -139,7 +139,10 @@ def normalize(text: str) -> str:
 
 
 def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
-    """The plan as a tuple; without one the question is its own single step. Raises ValueError or TypeError."""
+    """The plan as a tuple; without one the question is its own single step. Raises ValueError or TypeError.
+
+    A question refers to no answer: its "#1", as of a song, becomes "number 1".
+    """
     if not isinstance(question, str):
         raise TypeError(f"question must be a string, got {type(question).__name__}")
     if not clean(question):
@@ -148,7 +151,7 @@ def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
         raise TypeError("plan must be a list of sub-questions, got one string")
     if plan is not None and not isinstance(plan, Sequence):
         raise TypeError(f"plan must be a list of sub-questions, got {plan!r}")
-    steps = (question,) if plan is None else tuple(plan)
+    steps = (REFERENCE.sub(r"number \1", question),) if plan is None else tuple(plan)
     if not steps:
         raise ValueError("plan must have at least one sub-question; leave it out to ask the question as it is")
     for number, step in enumerate(steps, 1):

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -27,11 +27,11 @@ from ..critics.mix import LogProb, MixCritic
 from ..models import ServerModel, is_url
 from ..models.adapters import SHIPPED, find_adapter, read_card
 from ..models.weights import MODEL_NAME
-from ..planner import Planner
+from ..planner import PLAN_EXAMPLES, Planner
 from ..steps import Tool
 from ..tasks.data import Gold, Question, World
 from ..tasks.encyclopedia import SPLITS, make_world
-from ..tasks.lookup import Lookup
+from ..tasks.lookup import tool_for
 from .bank import Bank, Remembered, RememberedHead
 from .faults import fault
 from .methods import BAVT, CHARGED, METHODS, RERANK, VOTE, Method, Parts, chains, tree
@@ -84,6 +84,7 @@ class Bench:
 
     `model`: None for the default with its adapters; else a folder, a hub id, an address, or a `LanguageModel`.
     `data`: a world and its gold answers; None: the questions are those of generated worlds, named by their ids.
+    `tool`: by default one that looks up the world's pages, or those of a question if it has its own.
     `bank`: a folder of what the model said, read and added to; None: in memory, for a question at a time.
     `offline`: the model is never loaded, the bank must have all. `fresh`: no bank, so that seconds mean something.
     """
@@ -108,7 +109,8 @@ class Bench:
             bank = Bank(self.bank and self.bank / f"{self.file_of(str(key))}.json.xz")
             world, golds = self.data or world_of(own[0].question)
             questions = {question.id: question for question in world.questions}
-            tool, parts = self.tool or Lookup(world.pages), self.make_parts(bank)
+            parts = self.make_parts(bank)
+            tool = self.tool or tool_for(world, own[0].question)
             last = ""
             for job in sorted(own, key=lambda job: (job.question, job.seed)):
                 if job.question != last:
@@ -123,6 +125,14 @@ class Bench:
         if self.model is not None:
             self.critics = ("logprob", "prompted")
         self.methods = {**own_methods(self.critics), **self.methods}  # a method of the user's keeps its name
+
+    def part(self, jobs: Iterable[Job]) -> Bench:
+        """What these jobs need: all else would be sent along with every batch."""
+        if self.data is None:
+            return self
+        world, golds = self.data
+        ids = {job.question for job in jobs}
+        return replace(self, data=(world.part(ids), {id: gold for id, gold in golds.items() if id in ids}))
 
     def plan(self) -> dict[str, Tiers]:
         """Every method that the parts allow, at TIERS."""
@@ -176,13 +186,16 @@ class Bench:
         if self.model is not None:
             own = load(self.model) if isinstance(self.model, (str, Path)) else self.model
             model = own if self.fresh else Remembered(bank, lambda: own, name=own.name)
-            return Parts(model, {"logprob": LogProbCritic(), "prompted": PromptedCritic(model)})
+            critics: dict[str, Any] = {"logprob": LogProbCritic(), "prompted": PromptedCritic(model)}
+            return Parts(model, critics, planner=Planner(model, examples=PLAN_EXAMPLES))
         return fresh_parts() if self.fresh else remembered_parts(bank, self.offline)
 
-    def row(self, job: Job, parts: Parts, tool: Tool, question: Question, gold: Gold | None) -> Row:
-        """Run one search."""
+    def row(self, job: Job, parts: Parts, tool: Tool | None, question: Question, gold: Gold | None) -> Row:
+        """Run one search. A question that has no plan is planned by the model, if it can, as in `bavt ask`."""
         method = self.methods[job.method]
         search = method(parts, Budget(job.tokens, job.tool_calls), tool, job.seed, gold)
+        if not question.plan:
+            search.planner = parts.planner
         began = time.perf_counter()
         plan = None if method.own_plans else question.plan or None
         result = search.search(question.text, plan=plan)

@@ -26,7 +26,7 @@ from ..residual import chance
 from ..steps import Generator, LanguageModel, Step, Tool, check_plan, normalize
 from ..tasks.data import Gold, Question
 from ..tasks.data import World as Data
-from ..tasks.lookup import Lookup
+from ..tasks.lookup import tool_for
 from .scores import Interval
 from .simulator import Setting
 
@@ -272,9 +272,13 @@ def overconfidence(judged: Sequence[Text]) -> float:
 
 
 def cases_of(data: Data, golds: Mapping[str, Gold], tool: Tool | None = None) -> list[Case]:
-    """The questions with a gold answer. `tool`: by default one that looks up the pages."""
-    lookup = Lookup(data.pages) if tool is None else tool
-    return [Case(question, golds[question.id], lookup) for question in data.questions if question.id in golds]
+    """The questions with a gold answer. `tool`: by default one that looks up the pages, a question's own if it has any.
+
+    Without pages there is no tool.
+    """
+    shared = tool_for(data) if tool is None else tool
+    tools = {id: tool_for(data, id) for id in data.own_pages if id in golds} if tool is None else {}
+    return [Case(each, golds[each.id], tools.get(each.id, shared)) for each in data.questions if each.id in golds]
 
 
 def measure(

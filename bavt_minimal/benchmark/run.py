@@ -38,7 +38,8 @@ def run_jobs(
 ) -> int:
     """Run the jobs that `store` does not have and store their rows. Returns how many that were.
 
-    `work` gets the jobs of a batch and returns a row for each. `executor` makes the `concurrent.futures.Executor` that
+    `work` gets the jobs of a batch and returns a row for each; if it has a method `part`, an executor is sent what this
+    returns for the batch in its place. `executor` makes the `concurrent.futures.Executor` that
     `work` runs in, such as `partial(process_executor, 4)` or a Dask client's `get_executor`: a function, because a pool
     that lost a process cannot be used again. It is shut down at the end. None: one batch after the other, here.
     `batch`: jobs with the same value are run together. `progress(done, total)` is told the jobs that are stored.
@@ -125,7 +126,7 @@ def _results(
     pool, futures, finished = executor(), dict[Future[list[Row]], Hashable](), False
     try:
         for key, jobs in batches.items():
-            futures[_submit(pool, work, jobs)] = key
+            futures[_submit(pool, work.part(jobs) if hasattr(work, "part") else work, jobs)] = key
         for future in as_completed(futures):
             yield futures[future], future.result
         finished = True

@@ -27,12 +27,14 @@ from ..search import BudgetAwareValueTreeSearch
 from ..searcher import Searcher, SearchResult, describe
 from ..selection import BudgetAware, BudgetAwareUCB, Selection, greedy, uniform
 from ..steps import LanguageModel, Tool, check_plan, clean
-from ..tasks.data import Gold, Question, World, load_data
+from ..tasks.data import Gold, Question, World
 from ..tasks.encyclopedia import builtin, builtin_gold
-from ..tasks.lookup import Lookup
+from ..tasks.formats import collect
+from ..tasks.lookup import tool_for
 from ..trace import Trace
 from ..views.fold import fold, plain
 from ..views.terminal import LiveView, PlainView
+from .data import check, load, read
 from .main import DEFAULTS, SELECTIONS, UsageError, UserError, read_trace
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Job:
 
     question: Question
     gold: Gold | None  # for the line after the search only
-    tool: Tool
+    tool: Tool | None  # None: there are no pages
     settings: dict[str, Any]  # as DEFAULTS, with "critic" and "plan"
     default_model: bool = True  # which has the shipped adapters
     json: bool = False
@@ -108,8 +110,8 @@ def prepare(args: argparse.Namespace) -> Job:
         if asked is not None and not same(asked, before):
             raise UserError(f"question: the trace asks {plain(before, 200)!r}; leave the question out or give that one")
         asked = before
-    question, gold, world = choose_question(asked, args.data)
-    tool = Lookup(world.pages)
+    question, gold, world = choose_question(asked, args)
+    tool = tool_for(world, question.id)
     default_model = args.model is None
     notes = [choose_critic(settings, default_model)]
     if is_url(args.model) and settings["critic"] in WEIGHTS:
@@ -123,12 +125,15 @@ def prepare(args: argparse.Namespace) -> Job:
         settings["tokens"] *= 2  # a plan costs 25 to 55 tokens before the first page is read
     if earlier is None and not question.plan:
         where = args.data or "the built-in encyclopedia of made-up people and places"
-        notes.append(f"this question comes without a plan: {how}. Pages are looked up in {where}.")
+        looks = f"Pages are looked up in {where}." if tool else ""
+        notes.append(f"this question comes without a plan: {how}. {looks}".strip())
+    if tool is None:
+        notes.append(f"{args.data} has no pages: nothing is looked up, and the model answers from memory.")
     target = args.save if args.save is not None else args.resume
     job = Job(question, gold, tool, settings, default_model, args.json, None, earlier)
     if target is not None:
         job.save = check_writable("--save" if args.save is not None else "--resume", target)
-    for option in ("data", "model"):
+    for option in ("data", "format", "aliases", "model"):
         if (value := getattr(args, option)) is not None:
             job.again += f" --{option} {shlex.quote(value)}"
     for words in filter(None, notes):  # at the end: an error comes alone
@@ -144,12 +149,12 @@ def check_events(trace: Trace, path: str) -> None:
         raise UserError(f"--resume {path}: {error}") from error
 
 
-def check_pages(earlier: Trace, tool: Tool, args: argparse.Namespace) -> None:
+def check_pages(earlier: Trace, tool: Tool | None, args: argparse.Namespace) -> None:
     """Going on with other pages would be another search."""
     for event in earlier.events:
         if event.kind == "read" and "why" not in event.data:
             query = event.data["query"]
-            if clean(tool(query)) != event.data["page"]:
+            if tool is None or clean(tool(query)) != event.data["page"]:
                 where = "the built-in encyclopedia" if args.data is None else args.data
                 raise UserError(
                     f"--resume {args.resume}: for {plain(query, 80)!r} it read another page than {where} has; "
@@ -267,18 +272,17 @@ def settings_of(header: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def choose_question(asked: str | None, data: str | None) -> tuple[Question, Gold | None, World]:
+def choose_question(asked: str | None, args: argparse.Namespace) -> tuple[Question, Gold | None, World]:
     """The question with its plan, the right answer if it is known, and the pages."""
     first: Question | None
+    data = args.data
+    check(args)
+    if args.format is not None:
+        return find_question(asked, args)
     if data is None:
         world, first, gold = builtin_task()
     else:
-        try:
-            world, gold = load_data(data)
-        except OSError as error:
-            raise UserError(f"--data {data}: {error.strerror or error}") from error
-        except ValueError as error:
-            raise UserError(f"--data: {error}") from error
+        world, gold = load(args)
         first = world.questions[0] if world.questions else None
         if asked is None and len(world.questions) > 1:
             note(f"{data} has {len(world.questions)} questions; this is the first. Give another one's text to ask it.")
@@ -290,6 +294,17 @@ def choose_question(asked: str | None, data: str | None) -> tuple[Question, Gold
         if same(known.text, asked):
             return known, gold.get(known.id), world
     return Question("", asked), None, world
+
+
+def find_question(asked: str | None, args: argparse.Namespace) -> tuple[Question, Gold | None, World]:
+    """The same in a data set, of which no more is read than is needed. Its pages belong to its own questions."""
+    for item in read(args):
+        if asked is None or same(item.question.text, asked):
+            world, gold = collect([item])
+            return item.question, gold.get(item.question.id), world
+    if asked is None:
+        raise UserError(f"--data {args.data}: it has no questions")
+    raise UserError(f"question: {plain(asked, 200)!r} is none of {args.data}, whose pages belong to its own questions")
 
 
 def same(one: str, two: str) -> bool:

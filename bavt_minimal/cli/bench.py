@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..views.fold import plain
-from .main import UsageError, UserError, check_out, count
+from .data import add_options, check, load
+from .main import PLANS, UsageError, UserError, check_out, count
+
+if TYPE_CHECKING:
+    from ..tasks.data import Gold, World
 
 OPTIONS_OF_A_RUN = (
     "preset",
@@ -21,6 +26,9 @@ OPTIONS_OF_A_RUN = (
     "skip_worlds",
     "seeds",
     "data",
+    "format",
+    "aliases",
+    "plan",
     "model",
     "bank",
     "store",
@@ -50,7 +58,8 @@ def add_parser(commands: Any) -> None:
     bench.add_argument("--questions", type=count, metavar="N", help="how many (default 30)")
     bench.add_argument("--skip-worlds", type=count, metavar="N", help="leave out the first worlds of the split")
     bench.add_argument("--seeds", type=count, metavar="N", help="searches of each question (default 3)")
-    bench.add_argument("--data", metavar="FILE", help="your own pages and questions, as JSON")
+    add_options(bench)
+    bench.add_argument("--plan", choices=PLANS, help="own: the plans that come with --data are not used")
     bench.add_argument("--model", metavar="SOURCE", help="a folder, a hub id or a server's address")
     bench.add_argument("--bank", metavar="DIR", help="keep here what the model said, so that a later run draws less")
     bench.add_argument("--fresh", action="store_true", help="share no samples, so that the seconds mean something")
@@ -85,14 +94,13 @@ def run(args: argparse.Namespace) -> int:
     from ..benchmark.run import dask_executor, process_executor, progress_bar
     from ..benchmark.scores import scores
     from ..benchmark.store import Store
-    from ..tasks.data import load_data
 
     for name in ("jobs", "seeds"):
         if getattr(args, name) == 0:
             raise UsageError(f"--{name} must be at least 1, got 0")
     if args.bank and Path(args.bank).expanduser().is_file():
         raise UserError(f"--bank {plain(args.bank, 500)}: that is a file; name a folder")
-    data = load_data(args.data) if args.data else None
+    data = read_data(args)
     bench = Bench(args.model, data, bank=Path(args.bank).expanduser() if args.bank else None, fresh=args.fresh)
     own = data is not None or args.model is not None
     if own and args.preset not in (None, "tiers"):
@@ -138,6 +146,10 @@ def run(args: argparse.Namespace) -> int:
         rows = benchmark_budget_efficiency(bench, plan, questions, seeds, store, executor, progress)
     scored = scores(rows)
     show(scored, args.figure)
+    if data is not None and args.format is not None:
+        from ..benchmark.official import official_table
+
+        print(f"\n{official_table(rows, data[1], args.format).to_text()}")
     print(f"\n{len(rows)} rows in {plain(str(path), 500)}\n{headline(scored)}")
     return 0
 
@@ -145,6 +157,28 @@ def run(args: argparse.Namespace) -> int:
 def join(left_out: dict[str, str]) -> str:
     """Critics that a model cannot serve, on a line."""
     return "; ".join(f"critic {name} ({plain(why, 300)})" for name, why in left_out.items())
+
+
+def read_data(args: argparse.Namespace) -> tuple[World, dict[str, Gold]] | None:
+    """The questions of --data that have an answer, the first --questions of them; None without."""
+    check(args)
+    if args.data is None:
+        if args.plan is not None:
+            raise UsageError(f"--plan {args.plan} goes with --data only")
+        return None
+    world, golds = load(args, args.questions)
+    if not golds:
+        raise UserError(
+            f"--data {plain(args.data, 500)}: none of its {len(world.questions)} questions has an answer to compare "
+            "with; is it a test file?"
+        )
+    if args.plan == "own":
+        world = replace(world, questions=tuple(replace(question, plan=()) for question in world.questions))
+        golds = {id: replace(gold, path=()) for id, gold in golds.items()}
+    if not (world.pages or world.own_pages):
+        said = f"{plain(args.data, 500)} has no pages: nothing is looked up, and the model answers from memory"
+        print(f"bavt: {said}", file=sys.stderr)
+    return world, golds
 
 
 def read_budgets(text: str) -> list[tuple[int | None, int | None]]:
@@ -164,6 +198,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     from ..benchmark.efficiency import digests
 
     asked = {"model": args.model or "default", "data": args.data, "fresh": args.fresh}
+    # Not there in a store of an earlier version, which is as if they were None.
+    asked |= {"format": args.format, "aliases": args.aliases, "plan": "own" if args.plan == "own" else None}
     return {"version": __version__, **asked, **digests()}
 
 

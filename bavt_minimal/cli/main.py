@@ -71,7 +71,7 @@ def discard_output() -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line."""
-    from . import bench, pays  # here, because they import this module
+    from . import bench, data, pays  # here, because they import this module
 
     parser = argparse.ArgumentParser(
         prog="bavt", description="Answer questions by Budget-Aware Value Tree search on a small language model."
@@ -99,7 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="follow the plan that comes with the question, or plans of its own (default: given where there is one)",
     )
     ask.add_argument("--seed", type=count, metavar="N", help="another seed draws other steps (default 0)")
-    ask.add_argument("--data", metavar="FILE", help="your own pages and questions, as JSON")
+    data.add_options(ask)
     ask.add_argument(
         "--model",
         metavar="SOURCE",

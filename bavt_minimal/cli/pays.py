@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..views.fold import plain
+from .data import add_options, check, load, read
 from .main import CRITICS, UsageError, UserError, check_out, count
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "forecast what the search, voting, reranking and one greedy chain get right. The last line is the verdict.",
     )
     pays.set_defaults(run=run)
-    pays.add_argument("--data", metavar="FILE", help="your own pages and questions, as JSON (default: generated ones)")
+    add_options(pays, " (default: generated ones)")
     pays.add_argument("--model", metavar="SOURCE", help="a folder, a hub id or a server's address")
     pays.add_argument(
         "--critic", choices=CRITICS, help="who judges a step (default: adapter, or logprob with another --model)"
@@ -72,11 +73,12 @@ def read_cases(args: argparse.Namespace) -> list[Case]:
     """The questions that have a plan and an answer."""
     from ..benchmark.efficiency import questions_of, world_of
     from ..benchmark.measure import LEAST, cases_of
-    from ..tasks.data import load_data
+    from ..tasks.formats import collect
 
     most = QUESTIONS if args.questions is None else args.questions
     if most < LEAST:
         raise UsageError(f"--questions must be at least {LEAST}, got {most}")
+    check(args)
     if args.data is None:
         names = questions_of("dev", most)
         return [
@@ -84,11 +86,17 @@ def read_cases(args: argparse.Namespace) -> list[Case]:
             for name in dict.fromkeys(name.rpartition("-")[0] for name in names)
             for case in cases_of(*world_of(f"{name}-0"))
         ][:most]
-    try:
-        data, golds = load_data(args.data)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"--data {plain(args.data, 500)}: {said or error}") from error
+    if args.format is None:
+        data, golds = load(args)
+    else:  # no more of a large file than is needed, and no pages of what cannot be used
+        items, usable = [], 0
+        for item in read(args):
+            use = item.gold is not None and bool(item.question.plan)
+            items.append(item if use else item._replace(pages={}))
+            usable += use
+            if usable == most:
+                break
+        data, golds = collect(items)
     cases = cases_of(data, golds)
     planned = [case for case in cases if case.question.plan]
     if len(planned) < LEAST:

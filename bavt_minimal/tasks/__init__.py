@@ -1,8 +1,9 @@
-"""Tasks: the fictional encyclopedia, the lookup tool and a user's own data."""
+"""Tasks: the fictional encyclopedia, the lookup tool, a user's own data and the field's data sets."""
 
 from .data import Gold, Question, World, load_data, save_data, title_key
 from .encyclopedia import SPLITS, builtin, builtin_gold, load_split, make_world
-from .lookup import Lookup
+from .formats import load_questions
+from .lookup import Lookup, tool_for
 
 __all__ = [
     "SPLITS",
@@ -13,8 +14,10 @@ __all__ = [
     "builtin",
     "builtin_gold",
     "load_data",
+    "load_questions",
     "load_split",
     "make_world",
     "title_key",
     "save_data",
+    "tool_for",
 ]

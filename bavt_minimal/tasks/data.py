@@ -13,10 +13,12 @@ import json
 import os
 import re
 import string
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from .records import unique
 
 MAX_BYTES = 256 * 2**20
 
@@ -32,19 +34,34 @@ class Question:
 
 @dataclass(frozen=True)
 class World:
-    """Pages to look things up in and questions about them. It holds no answers."""
+    """Pages to look things up in and questions about them. It holds no answers.
+
+    `own_pages`: question id -> its pages, where each question is to be answered from pages of its own; the same title
+    may then have another text for another question.
+    """
 
     pages: Mapping[str, str]
     questions: tuple[Question, ...] = ()
+    own_pages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def part(self, ids: Iterable[str]) -> World:
+        """Some of the questions, and what they are answered from."""
+        wanted = frozenset(ids)
+        questions = tuple(question for question in self.questions if question.id in wanted)
+        return World(self.pages, questions, {id: pages for id, pages in self.own_pages.items() if id in wanted})
 
 
 @dataclass(frozen=True)
 class Gold:
-    """The right answer, and for generated questions that of every sub-question, with its relation."""
+    """The right answer and others that count as right; where they are known, those of every sub-question too.
+
+    `relations`: what each sub-question of a generated question asks for.
+    """
 
     answer: str
     path: tuple[str, ...] = ()
     relations: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 def title_key(text: str) -> str:
@@ -65,7 +82,7 @@ def load_data(path: str | os.PathLike[str]) -> tuple[World, dict[str, Gold]]:
     if size > MAX_BYTES:
         raise ValueError(f"{file}: {size:,} bytes; at most {MAX_BYTES:,} are read. Use fewer pages.")
     try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+        data = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: not UTF-8 at byte {error.start}. Save it as UTF-8.") from None
     except RecursionError:
@@ -79,7 +96,14 @@ def load_data(path: str | os.PathLike[str]) -> tuple[World, dict[str, Gold]]:
 
 
 def save_data(path: str | os.PathLike[str], world: World, gold: Mapping[str, Gold] | None = None) -> None:
-    """Write `world`, with the answers in `gold` if given, as a file that `load_data` reads."""
+    """Write `world`, with the answers in `gold` if given, as a file that `load_data` reads.
+
+    Raises ValueError if questions have pages of their own, which such a file has no place for.
+    """
+    if world.own_pages:
+        raise ValueError(
+            "world: its questions have pages of their own, which the file has no place for; save one each."
+        )
     questions = []
     for question in world.questions:
         row: dict[str, Any] = {"id": question.id, "question": question.text}
@@ -90,29 +114,20 @@ def save_data(path: str | os.PathLike[str], world: World, gold: Mapping[str, Gol
     Path(path).write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:  # json would keep the last one without a word
-            raise ValueError(f"the key {key!r} occurs twice in one object.")
-        result[key] = value
-    return result
-
-
 def _parse(data: Any) -> tuple[World, dict[str, Gold]]:
     if not isinstance(data, dict):
-        raise ValueError(f'must be an object with "pages", not {_kind(data)}.')
+        raise ValueError(f'must be an object with "pages", not {kind(data)}.')
     if unknown := sorted(set(data) - {"pages", "questions"}):
         raise ValueError(f'unknown field {unknown[0]!r}; the fields are "pages" and "questions".')
     pages = data.get("pages")
     if not isinstance(pages, dict) or not pages:
-        raise ValueError(f'"pages" must be an object of title: text with a page, not {_kind(pages)}.')
+        raise ValueError(f'"pages" must be an object of title: text with a page, not {kind(pages)}.')
     for title, text in pages.items():
-        _text(title, "a page title")
-        _text(text, f"pages[{title!r}]")
+        check_text(title, "a page title")
+        check_text(text, f"pages[{title!r}]")
     rows = data.get("questions", [])
     if not isinstance(rows, list):
-        raise ValueError(f'"questions" must be a list, not {_kind(rows)}.')
+        raise ValueError(f'"questions" must be a list, not {kind(rows)}.')
     questions: dict[str, Question] = {}
     gold = {}
     for number, row in enumerate(rows):
@@ -127,33 +142,35 @@ def _parse(data: Any) -> tuple[World, dict[str, Gold]]:
 
 def _question(row: Any, where: str, number: str) -> tuple[Question, str | None]:
     if not isinstance(row, dict):
-        raise ValueError(f'{where} must be an object with "question", not {_kind(row)}.')
+        raise ValueError(f'{where} must be an object with "question", not {kind(row)}.')
     if unknown := sorted(set(row) - {"id", "question", "plan", "answer"}):
         raise ValueError(f'{where}: unknown field {unknown[0]!r}; the fields are "question", "plan", "answer", "id".')
     plan = row.get("plan", [])
     if not isinstance(plan, list):
-        raise ValueError(f"{where}.plan must be a list of sub-questions, not {_kind(plan)}.")
+        raise ValueError(f"{where}.plan must be a list of sub-questions, not {kind(plan)}.")
     for step, text in enumerate(plan, 1):
-        for reference in re.findall(r"#(\d+)", _text(text, f"{where}.plan[{step - 1}]")):
+        for reference in re.findall(r"#(\d+)", check_text(text, f"{where}.plan[{step - 1}]")):
             if not 1 <= int(reference) < step:
                 raise ValueError(
                     f"{where}.plan[{step - 1}]: step {step} refers to #{reference}; "
                     f"it may refer to earlier steps only{f', #1 to #{step - 1}' * (step > 1)}."
                 )
-    text = _text(row.get("question"), f"{where}.question")
-    answer = _text(row["answer"], f"{where}.answer") if "answer" in row else None
-    return Question(_text(row.get("id", number), f"{where}.id"), text, tuple(plan)), answer
+    text = check_text(row.get("question"), f"{where}.question")
+    answer = check_text(row["answer"], f"{where}.answer") if "answer" in row else None
+    return Question(check_text(row.get("id", number), f"{where}.id"), text, tuple(plan)), answer
 
 
-def _text(value: Any, where: str) -> str:
+def check_text(value: Any, where: str) -> str:
+    """Return `value` if it is a text that is not blank; else raise ValueError that begins with `where`."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where} must be a text that is not blank, not {_kind(value)}.")
+        raise ValueError(f"{where} must be a text that is not blank, not {kind(value)}.")
     if not value.isascii() and not value.isprintable() and re.search("[\ud800-\udfff]", value):
         raise ValueError(f"{where} holds half of a character (a lone surrogate).")
     return value
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """What a JSON value is, for a message."""
     if value is None:
         return "missing or null"
     names = {dict: "object", list: "list", str: "text", bool: "true or false"}

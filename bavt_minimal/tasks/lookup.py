@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import bm25s
 import numpy as np
 
-from .data import title_key
+from .data import World, title_key
 
 INDEXED = 100_000  # characters of a page that it is found by; the words of a huge page would fill the memory
 TITLE_WEIGHT = 4.0  # of a word found in the title against one found in the text
@@ -17,12 +17,12 @@ class Lookup:
     """A tool over `pages` (title: text): exact title first, else the best page by BM25.
 
     Titles are compared in lower case, without outer punctuation or a leading "the". A page's score
-    is TITLE_WEIGHT times BM25 (library bm25s) over titles plus BM25 over texts, of each text the first INDEXED
+    is `title_weight` times BM25 (library bm25s) over titles plus BM25 over texts, of each text the first INDEXED
     characters.
     Raises TypeError if a title or a text is not a str, and ValueError if there are no pages.
     """
 
-    def __init__(self, pages: Mapping[str, str]) -> None:
+    def __init__(self, pages: Mapping[str, str], title_weight: float = TITLE_WEIGHT) -> None:
         if not isinstance(pages, Mapping):
             raise TypeError(f"pages must map titles to texts, not be a {type(pages).__name__}.")
         if not pages:
@@ -33,7 +33,7 @@ class Lookup:
         self._pages = dict(pages)
         self._titles = {title_key(title): title for title in reversed(self._pages)}
         self._indices = (
-            (TITLE_WEIGHT, _Index(list(pages))),
+            (title_weight, _Index(list(pages))),
             (1.0, _Index([text[:INDEXED] for text in pages.values()])),
         )
 
@@ -50,6 +50,17 @@ class Lookup:
                 return f"No page found for {' '.join(query.split())[:80]!r}."
             title = list(self._pages)[best]
         return self._pages[title]
+
+
+def tool_for(world: World, question: str = "") -> Lookup | None:
+    """The lookup over the pages of a question, by its id, or over all; None where there are no pages.
+
+    Of a question's own ten or twenty, the few titles with a "the" would win by it: there the title, which stands in the
+    text too, has no weight of its own.
+    """
+    if question in world.own_pages:
+        return Lookup(world.own_pages[question], title_weight=0.0)
+    return Lookup(world.pages) if world.pages else None
 
 
 class _Index:
