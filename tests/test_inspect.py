@@ -81,9 +81,9 @@ RAW = "{{ messages[0].content }}"  # a chat template that leaves the prompt as i
 class Direct(ScriptedModel):
     """What the mock provider does, outside Inspect: its seeds, its estimate of a prompt, no token for a stop."""
 
-    def __init__(self, choices: bool) -> None:
+    def __init__(self, choices: bool, logprobs: bool = True) -> None:
         super().__init__(TABLE)
-        self.choices = choices
+        self.choices, self.logprobs = choices, logprobs
 
     def sample(self, prompt: str, k: int, *, first: int = 0, seed: int = 0, **options: Any) -> list[Sample]:
         seeds = [request_seed(seed, prompt, number) for number in range(first, first + k)]
@@ -93,7 +93,7 @@ class Direct(ScriptedModel):
             samples = [replace(s, tokens=total // k + (i < total % k)) for i, s in enumerate(samples)]
         else:
             samples = [super(Direct, self).sample(prompt, 1, seed=each, **options)[0] for each in seeds]
-        return [replace(s, logprobs=s.logprobs[: len(s.text.split())]) for s in samples]
+        return [replace(s, logprobs=s.logprobs[: len(s.text.split()) * self.logprobs]) for s in samples]
 
     def count_tokens(self, text: str) -> int:
         return len(text.encode()) + 1
@@ -166,7 +166,7 @@ def search(direct: Direct, critic: Any, budget: Budget, planner: bool = False, *
 @pytest.mark.parametrize("critic, plan", [("logprob", "given"), ("prompted", "given"), ("constant", "drawn")])
 def test_same_search_as_outside(tmp_path: Path, choices: bool, critic: str, plan: str) -> None:
     sample = run(tmp_path, provider(choices), bavt(90, 12, critic, plan, seed=3, stop_value=2.0))
-    direct = Direct(choices)
+    direct = Direct(choices, logprobs=critic != "constant")
     judges = {"logprob": LogProbCritic(), "prompted": PromptedCritic(direct), "constant": ConstantCritic()}
     result = search(direct, judges[critic], Budget(90, 12), plan == "drawn", seed=3, stop_value=2.0)
     trace = trace_of(sample)
@@ -265,16 +265,24 @@ def row(token: str, *others: str, bytes: list[int] | None = None) -> Logprob:
     return Logprob(token=token, logprob=-1.0, bytes=bytes, top_logprobs=top)
 
 
+def hf_row(token: str, *others: str) -> Logprob:
+    """The same as "hf" gives it: "bytes" are the characters of the tokenizer's own alphabet."""
+    made = row(token, *others)
+    for each in (made, *(made.top_logprobs or ())):
+        each.bytes = [ord(letter) for letter in each.token]
+    return made
+
+
 @pytest.mark.parametrize(
     "rows, text, expected",
     [
         ([row(" Lund"), row("\n")], " Lund", (-1.0,)),  # the stop was left out of the text
         ([row(" Lund"), row("\n")], "Lund\n", (-1.0, -1.0)),
-        ([row("ĠGraz", "ĠLund"), row("Ċ")], " Lund\n", (-2.0, -1.0)),  # "hf": the likeliest was not drawn
-        ([row("ĠL", "ĠLund"), row("Ċ", "und"), row("Ċ")], " Lund\n", (-1.0, -2.0, -1.0)),  # found by going back
-        ([row("ĠLund"), row("Ċ")], " Graz", ()),
+        ([hf_row("ĠGraz", "ĠLund"), hf_row("Ċ")], " Lund\n", (-2.0, -1.0)),  # "hf": the likeliest was not drawn
+        ([hf_row("ĠL", "ĠLund"), hf_row("Ċ", "und"), hf_row("Ċ")], " Lund\n", (-1.0, -2.0, -1.0)),  # found by going back
+        ([hf_row("ĠLund"), hf_row("Ċ")], " Graz", ()),
         ([], "Graz", ()),
-        ([row("\u2581Lund"), row("\u2581am")], "Lund am", (-1.0, -1.0)),  # SentencePiece
+        ([hf_row("\u2581Lund"), hf_row("\u2581am")], "Lund am", (-1.0, -1.0)),  # SentencePiece
         ([row("Ã", bytes=[0xC3]), row("¶", bytes=[0xB6]), row("l")], "öl", (-1.0, -1.0, -1.0)),  # half a character
         ([row("\\xc3", bytes=[0xC3]), row("\\xb6", bytes=[0xB6])], "ö", (-1.0, -1.0)),
     ],

@@ -262,9 +262,8 @@ def _spell(rows: Sequence[Logprob], rest: bytes, at: int) -> list[float] | None:
 
 def _bytes(row: Logprob | TopLogprob) -> bytes:
     """What a token says. Providers give its bytes, or the characters that stand for them, or its text."""
-    codes = row.bytes or list(row.token.encode())
-    if max(codes, default=0) < 256 + len(NO_BYTE):
-        return bytes(code if code < 256 else NO_BYTE[code - 256] for code in codes)
+    if row.bytes is not None and max(row.bytes, default=0) < 256 + len(NO_BYTE):
+        return bytes(code if code < 256 else NO_BYTE[code - 256] for code in row.bytes)
     return row.token.replace("\u2581", " ").encode()  # SentencePiece's blank
 
 
@@ -313,7 +312,7 @@ def bavt(
     own = None if tool is None else _definition(tool)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        model = InspectModel(get_model(), logprobs=critic == "logprob")
+        model = InspectModel(get_model(), logprobs=critic != "constant")
         judges: dict[object, Callable[[], Critic]] = {
             "logprob": lambda: _LogProb(model=model),
             "prompted": lambda: PromptedCritic(model),
