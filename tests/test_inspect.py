@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ QUESTION = "Who is the mayor of the birthplace of Ada?"
 PAGES = {"Ada": "Ada was born in Lund.", "Lund": "The mayor of Lund is Ole Berg.", "Graz": "Graz is a city."}
 TABLE = {
     "Where was Ada born?\nAnswer:": {
-        " Lund": 3,
+        " Lund": 6,
         " Graz am See": 2,
         " ": 1,
         " a long name of many words that is cut": 1,
@@ -206,7 +207,7 @@ def test_token_limit_midway_ends_with_the_best_so_far_and_an_exact_ledger(tmp_pa
     whole = search(Direct(choices), LogProbCritic(), Budget(60, 12), **options)
     total = whole.ledger.spent["tokens"]
     answers = set()
-    for limit in range(1, total, 7):
+    for limit in range(1, total, 13):
         model = provider(choices)
         sample = run(tmp_path, model, bavt(60, 12, **options), token_limit=TokenLimit(tokens=limit, type="output"))
         told, trace = sample.metadata["bavt"], trace_of(sample)
@@ -279,7 +280,11 @@ def hf_row(token: str, *others: str) -> Logprob:
         ([row(" Lund"), row("\n")], " Lund", (-1.0,)),  # the stop was left out of the text
         ([row(" Lund"), row("\n")], "Lund\n", (-1.0, -1.0)),
         ([hf_row("ĠGraz", "ĠLund"), hf_row("Ċ")], " Lund\n", (-2.0, -1.0)),  # "hf": the likeliest was not drawn
-        ([hf_row("ĠL", "ĠLund"), hf_row("Ċ", "und"), hf_row("Ċ")], " Lund\n", (-1.0, -2.0, -1.0)),  # found by going back
+        (
+            [hf_row("ĠL", "ĠLund"), hf_row("Ċ", "und"), hf_row("Ċ")],
+            " Lund\n",
+            (-1.0, -2.0, -1.0),
+        ),  # found by going back
         ([hf_row("ĠLund"), hf_row("Ċ")], " Graz", ()),
         ([], "Graz", ()),
         ([hf_row("\u2581Lund"), hf_row("\u2581am")], "Lund am", (-1.0, -1.0)),  # SentencePiece
@@ -385,10 +390,13 @@ def test_questions_of_a_file_and_the_score(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def hf() -> Model:
-    # the batches of three that a search asks for are not waited for
-    config = GenerateConfig(max_connections=3, seed=0)
-    return get_model("hf/smollm2", model_path=str(fetch_default()), chat_template=RAW, config=config, device="cpu")
+def hf() -> Iterator[Model]:
+    options: dict[str, Any] = {"model_path": str(fetch_default()), "chat_template": RAW, "device": "cpu"}
+    with pytest.MonkeyPatch.context() as patch:
+        # Inspect looks the model's name up on the hub, and tries again for a minute where there is none.
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        # The provider waits two seconds for a batch that is not full: a search asks for three at once.
+        yield get_model("hf/smollm2", config=GenerateConfig(max_connections=3, seed=0), **options)
 
 
 def test_real_model_greedy_is_ours(tmp_path: Path, hf: Model, real_model: HFModel) -> None:
