@@ -26,6 +26,8 @@ AROUND = ("models", "tasks", "views", "cli", "critics", "training")
 NOTEBOOK_ONLY = ("IPython", "ipykernel", "ipywidgets", "jupyter", "jupyterlab", "matplotlib")
 # Import names that a declared distribution brings under another name.
 BROUGHT_BY = {
+    "anyio": "inspect-ai",
+    "inspect_ai": "inspect-ai",
     "ipython": "ipywidgets",
     "packaging": "pytest",
     "nbformat": "nbval",
@@ -45,7 +47,10 @@ def names(requirements: list[str]) -> set[str]:
 CORE = names(PROJECT["dependencies"])
 NOTEBOOKS = names(PROJECT["optional-dependencies"]["notebooks"])
 TEST = names(PROJECT["optional-dependencies"]["test"]) - {"bavt-minimal"}
-DASK, PEERS, BROWSER = (names(PROJECT["optional-dependencies"][extra]) for extra in ("dask", "peers", "browser"))
+DASK, PEERS, BROWSER, INSPECT = (
+    names(PROJECT["optional-dependencies"][extra]) for extra in ("dask", "peers", "browser", "inspect")
+)
+INSPECT_ONLY = "bavt_minimal.tasks.inspect_eval"  # needs its extra; all others do without theirs
 
 
 def pins(text: str) -> dict[str, str]:
@@ -79,8 +84,9 @@ def third_party(paths: list[Path]) -> set[str]:
 
 
 def test_imports_are_declared() -> None:
-    assert third_party(sorted(PACKAGE.rglob("*.py"))) <= CORE | NOTEBOOKS | DASK
-    assert third_party(sorted((ROOT / "tests").rglob("*.py"))) <= CORE | NOTEBOOKS | TEST | DASK | PEERS | BROWSER
+    assert third_party(sorted(PACKAGE.rglob("*.py"))) <= CORE | NOTEBOOKS | DASK | INSPECT
+    optional = DASK | PEERS | BROWSER | INSPECT
+    assert third_party(sorted((ROOT / "tests").rglob("*.py"))) <= CORE | NOTEBOOKS | TEST | optional
 
 
 def test_constraints_pin_every_direct_dependency_within_its_range() -> None:
@@ -129,10 +135,18 @@ def test_core_imports_without_notebook_libraries() -> None:
     code = (
         "import importlib, sys\n"
         f"sys.modules.update(dict.fromkeys({NOTEBOOK_ONLY!r}))\n"  # None: an import fails
-        f"for name in ['bavt_minimal', *{modules!r}]: importlib.import_module(name)\n"
+        f"for name in ['bavt_minimal', *{sorted({*modules} - {INSPECT_ONLY})!r}]: importlib.import_module(name)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_needs_inspect_says_so() -> None:
+    assert PROJECT["entry-points"]["inspect_ai"] == {"bavt_minimal": INSPECT_ONLY}
+    code = f"import sys; sys.modules['inspect_ai'] = None; import {INSPECT_ONLY}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode and f"{INSPECT_ONLY} needs Inspect AI" in done.stderr
+    assert 'pip install "bavt-minimal[inspect]"' in done.stderr.splitlines()[-1]
 
 
 # Layout
