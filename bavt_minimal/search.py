@@ -22,13 +22,27 @@ from .tree import TreeNode
 
 
 class BudgetAwareValueTreeSearch(Searcher):
-    """Answer a question with a tree of steps under a hard budget.
+    r"""Answer a question with a tree of steps under a hard budget.
 
     `model` is any `LanguageModel`, `critic` a critic (default: log-probability), `budget` a `Budget` or an int of
     tokens, `tool` any function from a query to a text. Further keywords go to `Generator`: seed, temperature, top_k,
     max_new_tokens, examples, budget_hint. Guide: num_candidates 2-5, max_depth 5-15.
     `stop_value`: an answer of this value ends the search (no other can be better than 1). `planner`: draws the plans
     when none is given; `max_depth` counts the steps below a plan, not the plan itself.
+
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> model = ScriptedModel({
+    ...     "Where was Ada born?\nAnswer:": {"London": 3, "Paris": 1},
+    ...     "mayor of London?\nAnswer:": {"John Gray": 1},
+    ...     "mayor of Paris?\nAnswer:": {"nobody knows": 1, "no idea": 1},
+    ... })
+    >>> search = BudgetAwareValueTreeSearch(model, budget=Budget(tokens=64, tool_calls=4), tool=lambda query: query)
+    >>> plan = ["Where was Ada born?", "Who is the mayor of #1?"]
+    >>> result = search.search("Who is the mayor of the birthplace of Ada?", plan=plan)
+    >>> result.answer, result.forced
+    ('John Gray', False)
+    >>> result.ledger.spent["tokens"] <= 64
+    True
     """
 
     def __init__(
@@ -62,7 +76,13 @@ class BudgetAwareValueTreeSearch(Searcher):
         self.answer_rule = check_choice("answer_rule", answer_rule, ANSWER_RULES)
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
-        """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far."""
+        """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far.
+
+        >>> from bavt_minimal.models import ScriptedModel
+        >>> search = BudgetAwareValueTreeSearch(ScriptedModel({}, default={"London": 1}), budget=64)
+        >>> [event.kind for event in search.run("Where was Ada born?")]
+        ['started', 'selected', 'expanded', 'pruned', 'pruned', 'scored', 'added', 'answered', ..., 'stopped']
+        """
         # The share set aside at the start pays for one step, without its prompt.
         share = Budget(self.generator.max_new_tokens, 1)
         tree = self.start(question, max_depth, plan, resume, share)

@@ -36,7 +36,14 @@ class SearchResult:
 
 
 def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
-    """One of several answer nodes: highest V, most often drawn, or drawn with the most V. Ties: the first."""
+    """One of several answer nodes: highest V, most often drawn, or drawn with the most V. Ties: the first.
+
+    >>> root = TreeNode("question")
+    >>> once = root.add_child("London", residual=0.4)
+    >>> often = root.add_child("Paris", residual=0.1, copies=3)
+    >>> [choose_answer([once, often], rule).text for rule in ANSWER_RULES]
+    ['London', 'Paris', 'Paris']
+    """
     if check_choice("rule", rule, ANSWER_RULES) == "best":
         return max(answers, key=lambda node: node.value)
     votes: defaultdict[str, float] = defaultdict(float)

@@ -18,6 +18,12 @@ class Lookup:
     Titles are compared in lower case, without outer punctuation or a leading "the". A page's score
     is TITLE_WEIGHT times BM25 (library bm25s) over titles plus BM25 over texts.
     Raises TypeError if a title or a text is not a str, and ValueError if there are no pages.
+
+    >>> lookup = Lookup({"Ada": "Ada was born in London.", "London": "The mayor of London is John Gray."})
+    >>> lookup("london"), lookup("Where was Ada born?")
+    ('The mayor of London is John Gray.', 'Ada was born in London.')
+    >>> lookup("Oslo")
+    "No page found for 'Oslo'."
     """
 
     def __init__(self, pages: Mapping[str, str]) -> None:
