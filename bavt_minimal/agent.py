@@ -25,10 +25,15 @@ class DualRoleLLMAgent:
     'London'
     """
 
+    model: LanguageModel
+    tool: Tool | None
+    critic: Critic | None
+    options: dict[str, Any]
+
     def __init__(self, model: LanguageModel, tool: Tool | None = None, critic: Critic | None = None, **options: Any):
         self.model, self.tool, self.critic, self.options = model, tool, critic, options
         sampling = ("seed", "temperature", "top_k", "max_new_tokens")
-        self.sampling = {name: options[name] for name in sampling if name in options}
+        self.sampling: dict[str, Any] = {name: options[name] for name in sampling if name in options}
 
     def reason_with_budget(
         self, question: str, budget_tokens: int | Budget, max_depth: int = 10, plan: Plan = None

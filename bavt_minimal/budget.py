@@ -117,7 +117,7 @@ class Ledger:
     def __post_init__(self) -> None:
         self.budget, self.backstop = Budget.of(self.budget), Budget.of(self.backstop)
         self.spent: Counter[str] = Counter(tokens=0, tool_calls=0)  # settled, charged units
-        self.prompt_tokens = 0
+        self.prompt_tokens: int = 0
         self._held: Counter[str] = Counter()  # reserved, not yet settled
 
     def _total(self, resource: str) -> float:

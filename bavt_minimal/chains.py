@@ -30,6 +30,9 @@ class ParallelChains(Searcher):
     ('London', 20, 40)
     """
 
+    share_pages: bool
+    max_chains: int
+
     def __init__(
         self,
         model: LanguageModel,

@@ -45,6 +45,9 @@ class BudgetAwareValueTreeSearch(Searcher):
     True
     """
 
+    v0: float
+    v_min: float
+
     def __init__(
         self,
         model: LanguageModel,
@@ -65,15 +68,15 @@ class BudgetAwareValueTreeSearch(Searcher):
         **options: Any,
     ):
         super().__init__(model, critic or LogProbCritic(), budget, tool, charge_prompt, options, planner)
-        self.num_candidates = check_count("num_candidates", num_candidates, least=1)
-        self.max_widen = check_count("max_widen", max_widen, least=1)
-        self.max_expansions = check_count("max_expansions", max_expansions)
+        self.num_candidates: int = check_count("num_candidates", num_candidates, least=1)
+        self.max_widen: int = check_count("max_widen", max_widen, least=1)
+        self.max_expansions: int = check_count("max_expansions", max_expansions)
         self.v0, self.v_min = check_range("v0", v0, 0.0, 1.0), check_range("v_min", v_min, 1e-9, v0)
-        self.stop_value = check_range("stop_value", stop_value, 0.0, 2.0)
+        self.stop_value: float = check_range("stop_value", stop_value, 0.0, 2.0)
         self.selection: Selection = selection or BudgetAware()
         if not callable(self.selection):
             raise TypeError(f"selection must be callable, got {selection!r}")
-        self.answer_rule = check_choice("answer_rule", answer_rule, ANSWER_RULES)
+        self.answer_rule: str = check_choice("answer_rule", answer_rule, ANSWER_RULES)
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
         """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far.

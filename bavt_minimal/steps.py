@@ -54,11 +54,11 @@ Answer: Sofia Lind
 class Sample:
     """One continuation of a prompt."""
 
-    text: str  # without the stop string
-    tokens: int  # generated, through the first stop string or EOS, the stop's token included
-    logprobs: tuple[float, ...]  # (tokens,) natural log, of the plain model (temperature 1, no top-k)
-    finished: bool  # False: cut off by max_new_tokens
-    hidden: Mapping[int, Any] = field(default_factory=dict, repr=False, compare=False)  # layer -> (H,) float32
+    text: str  #: without the stop string
+    tokens: int  #: generated, through the first stop string or EOS, the stop's token included
+    logprobs: tuple[float, ...]  #: (tokens,) natural log, of the plain model (temperature 1, no top-k)
+    finished: bool  #: False: cut off by max_new_tokens
+    hidden: Mapping[int, Any] = field(default_factory=dict, repr=False, compare=False)  #: layer -> (H,) float32
 
 
 class LanguageModel(Protocol):
@@ -103,14 +103,14 @@ class Step:
     Answer: London
     """
 
-    question: str  # the sub-question, references filled in
-    query: str  # what was looked up
-    page: str  # what the tool returned, cleaned
+    question: str  #: the sub-question, references filled in
+    query: str  #: what was looked up
+    page: str  #: what the tool returned, cleaned
     prompt: str
     sample: Sample
-    final: bool  # answers the last sub-question of the plan
-    answers: tuple[str, ...] = ()  # to the earlier sub-questions
-    residuals: tuple[float, ...] = ()  # what the critic said of these
+    final: bool  #: answers the last sub-question of the plan
+    answers: tuple[str, ...] = ()  #: to the earlier sub-questions
+    residuals: tuple[float, ...] = ()  #: what the critic said of these
 
     @property
     def text(self) -> str:

@@ -18,23 +18,21 @@ from .budget import Ledger, Row
 from .checks import check_choice, check_count
 
 VERSION = 1
-KINDS = (
-    "started",
-    "selected",
-    "planned",
-    "read",
-    "expanded",
-    "scored",
-    "added",
-    "pruned",
-    "answered",
-    "stopped",
-)
+KINDS = ("started", "selected", "planned", "read", "expanded", "scored", "added", "pruned", "answered", "stopped")
 
 
-TEXTS = {"read": ("query", "page"), "expanded": ("question",), "added": ("text",), "answered": ("answer",)}
+TEXTS: dict[str, tuple[str, ...]] = {
+    "read": ("query", "page"),
+    "expanded": ("question",),
+    "added": ("text",),
+    "answered": ("answer",),
+}
 TEXTS |= {"stopped": ("answer", "reason"), "pruned": ("text", "why")}
-NUMBERS = {"added": ("parent", "residual", "value"), "answered": ("value",), "stopped": ("value",)}
+NUMBERS: dict[str, tuple[str, ...]] = {
+    "added": ("parent", "residual", "value"),
+    "answered": ("value",),
+    "stopped": ("value",),
+}
 DRAWN = {"expanded": "steps", "planned": "plans"}  # rows of text, tokens, log-probabilities, finished
 
 

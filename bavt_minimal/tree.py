@@ -28,13 +28,13 @@ class TreeNode:
     children: list[TreeNode] = field(default_factory=list)
     visit_count: int = 0
     value_sum: float = 0.0
-    residual_value: float = 0.0  # what this step added, in [-1, 1]
-    value: float = 0.5  # V, in [v_min, 1]
-    expansions: int = 0  # times that children were drawn from here
-    copies: int = 1  # how often this step was drawn
-    terminal: bool = False  # an answer
+    residual_value: float = 0.0  #: what this step added, in [-1, 1]
+    value: float = 0.5  #: V, in [v_min, 1]
+    expansions: int = 0  #: times that children were drawn from here
+    copies: int = 1  #: how often this step was drawn
+    terminal: bool = False  #: an answer
     id: int = 0
-    state: Any = None  # the search's own data
+    state: Any = None  #: the search's own data
 
     @property
     def depth(self) -> int:

@@ -36,13 +36,17 @@ class ScriptedModel:
     ('London', 3)
     """
 
+    table: Table
+    default: Weights | None
+    name: str
+
     def __init__(
         self, table: Table, default: Weights | None = None, *, hidden_size: int = 8, name: str = "scripted"
     ) -> None:
         if not callable(table) and not isinstance(table, Mapping):
             raise TypeError(f"table must be a mapping or a function, got {type(table).__name__}")
         self.table, self.default, self.name = table, default, name
-        self.hidden_size = check_count("hidden_size", hidden_size)
+        self.hidden_size: int = check_count("hidden_size", hidden_size)
         for key, weights in ({} if callable(table) else table).items():
             _probabilities(check_text("table key", key), weights)
 

@@ -204,7 +204,7 @@ EXTRA_ASKS = {
         "What city lies on the {}?|Which city is on the {}?",
     }.items()
 }
-GROUPS = {
+GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "person": (
         (
             "{s} was born in {born} and works for {employer}.",
