@@ -47,9 +47,9 @@ myst_update_mathjax = False
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "Critic", "Events", "Plan", "Selection", "Table", "Tool")}
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True
-maximum_signature_line_length = 80
 
 # The look
 html_theme = "furo"
