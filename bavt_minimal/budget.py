@@ -27,7 +27,13 @@ class BudgetExceeded(RuntimeError):
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may use: generated tokens and tool calls. None means unlimited."""
+    """What a search may use: generated tokens and tool calls. None means unlimited.
+
+    >>> Budget(tokens=64, tool_calls=16)
+    Budget(tokens=64, tool_calls=16)
+    >>> Budget(tokens=64).tool_calls is None
+    True
+    """
 
     tokens: int | None = None
     tool_calls: int | None = None
@@ -39,7 +45,11 @@ class Budget:
 
     @classmethod
     def of(cls, budget: Budget | int) -> Budget:
-        """Accept a `Budget`, or an int of tokens as the guide does."""
+        """Accept a `Budget`, or an int of tokens as the guide does.
+
+        >>> Budget.of(64)
+        Budget(tokens=64, tool_calls=None)
+        """
         return budget if isinstance(budget, Budget) else cls(tokens=check_count("budget", budget))
 
 
@@ -87,6 +97,16 @@ class Ledger:
 
     `backstop` is set aside at the start: only the role "backstop" may reserve it, until `release_backstop`.
     Prompt tokens are always counted, and charged to the token budget too if `charge_prompt`.
+
+    >>> ledger = Ledger(Budget(tokens=64, tool_calls=4))
+    >>> with ledger.reserve("generator", tokens=8) as call:
+    ...     call.spend(tokens=5)
+    >>> ledger.left("tokens"), ledger.left("tool_calls")
+    (59, 4)
+    >>> ledger.reserve("critic", tokens=60)
+    Traceback (most recent call last):
+        ...
+    bavt_minimal.budget.BudgetExceeded: asked to reserve 60 tokens, 59 left
     """
 
     budget: Budget = field(default_factory=Budget)
@@ -97,7 +117,7 @@ class Ledger:
     def __post_init__(self) -> None:
         self.budget, self.backstop = Budget.of(self.budget), Budget.of(self.backstop)
         self.spent: Counter[str] = Counter(tokens=0, tool_calls=0)  # settled, charged units
-        self.prompt_tokens = 0
+        self.prompt_tokens: int = 0
         self._held: Counter[str] = Counter()  # reserved, not yet settled
 
     def _total(self, resource: str) -> float:
@@ -105,12 +125,23 @@ class Ledger:
         return float("inf") if total is None else total
 
     def left(self, resource: str, role: str = "backstop") -> float:
-        """Units of "tokens" or "tool_calls" that `role` may still reserve; inf if unlimited."""
+        """Units of "tokens" or "tool_calls" that `role` may still reserve; inf if unlimited.
+
+        >>> ledger = Ledger(Budget(tokens=64), backstop=Budget(8, 1))
+        >>> ledger.left("tokens", "generator"), ledger.left("tokens", "backstop")
+        (56, 64)
+        """
         aside = 0 if role == "backstop" else getattr(self.backstop, resource) or 0
         return max(0, self._total(resource) - self.spent[resource] - self._held[resource] - aside)
 
     def ratio(self) -> float:
-        """r_t in [0, 1]: the smallest share left of a given resource; 1 if unlimited (paper, "effective ratio")."""
+        """r_t in [0, 1]: the smallest share left of a given resource; 1 if unlimited (paper, "effective ratio").
+
+        >>> ledger = Ledger(Budget(tokens=64, tool_calls=4))
+        >>> ledger.add(Row("tool", tool_calls=3))
+        >>> ledger.ratio()
+        0.25
+        """
         totals = {name: self._total(name) for name in ("tokens", "tool_calls")}
         return min(1.0 if math.isinf(total) else self.left(name) / (total or 1) for name, total in totals.items())
 
@@ -142,7 +173,13 @@ class Ledger:
         self.backstop = Budget(0, 0)
 
     def by_role(self) -> dict[str, Counter[str]]:
-        """Totals of tokens, tool_calls and prompt_tokens for each role that made a call."""
+        """Totals of tokens, tool_calls and prompt_tokens for each role that made a call.
+
+        >>> ledger = Ledger()
+        >>> ledger.add(Row("generator", tokens=5, prompt_tokens=120))
+        >>> ledger.by_role()["generator"]["prompt_tokens"]
+        120
+        """
         totals: dict[str, Counter[str]] = {}
         for row in self.rows:
             used = {"tokens": row.tokens, "tool_calls": row.tool_calls, "prompt_tokens": row.prompt_tokens}

@@ -22,7 +22,16 @@ class ParallelChains(Searcher):
     """Sample chains until the budget is spent; answer by majority vote, or by `critic` if there is one.
 
     With a `planner`, and without a plan, each chain draws its own plan first; one whose plan is malformed ends there.
+
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> chains = ParallelChains(ScriptedModel({}, default={"London": 3, "Paris": 1}), budget=40)
+    >>> result = chains.search("Where was Ada born?")
+    >>> result.answer, len(result.root.children), result.ledger.spent["tokens"]
+    ('London', 20, 40)
     """
+
+    share_pages: bool
+    max_chains: int
 
     def __init__(
         self,
@@ -70,5 +79,12 @@ class ParallelChains(Searcher):
 
 
 def greedy_chain(model: LanguageModel, budget: Budget | int | None = None, tool: Tool | None = None) -> ParallelChains:
-    """One chain that always takes the most likely token."""
+    """One chain that always takes the most likely token.
+
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> chain = greedy_chain(ScriptedModel({}, default={"London": 3, "Paris": 1}), budget=40)
+    >>> result = chain.search("Where was Ada born?")
+    >>> result.answer, result.ledger.spent["tokens"]
+    ('London', 2)
+    """
     return ParallelChains(model, None, budget, tool, max_chains=1, temperature=0.0)

@@ -28,7 +28,14 @@ def judge_tokens(critic: object) -> int:
 
 @dataclass(frozen=True)
 class LogProbCritic:
-    """How sure the generator was of what it wrote: p = exp(mean log-probability). Needs no training, costs nothing."""
+    """How sure the generator was of what it wrote: p = exp(mean log-probability). Needs no training, costs nothing.
+
+    >>> from bavt_minimal.steps import Sample
+    >>> sample = Sample("London", tokens=2, logprobs=(-0.1, -0.1), finished=True)
+    >>> step = Step("Where was Ada born?", "Ada", "", "", sample, final=True)
+    >>> [round(x, 3) for x in LogProbCritic()([step], Ledger())]
+    [0.324]
+    """
 
     scale: float = 0.4
 
@@ -41,7 +48,11 @@ class LogProbCritic:
 
     @staticmethod
     def probability(logprobs: Sequence[float]) -> float:
-        """Geometric mean of the tokens' probabilities."""
+        """Geometric mean of the tokens' probabilities.
+
+        >>> round(LogProbCritic.probability((-0.1, -0.3)), 3)
+        0.819
+        """
         return math.exp(min(0.0, sum(logprobs) / len(logprobs))) if logprobs else 0.0
 
 
@@ -51,6 +62,15 @@ class PromptedCritic:
 
     The paper's form of critic. Its exact prompt is not published; ours asks for the step's own contribution. It costs
     one token and one prompt a step. On SmolLM2-135M it is no better than chance: see the notebooks.
+
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> from bavt_minimal.steps import Sample
+    >>> critic = PromptedCritic(ScriptedModel({"Reply:": {"yes": 3, "no": 1}}))
+    >>> sample = Sample("London", tokens=2, logprobs=(-0.1, -0.1), finished=True)
+    >>> step = Step("Where was Ada born?", "Ada", "Ada was born in London.", "", sample, final=True)
+    >>> ledger = Ledger()
+    >>> critic([step], ledger), ledger.spent["tokens"]
+    ([0.2], 1)
     """
 
     model: LanguageModel
@@ -77,7 +97,13 @@ class PromptedCritic:
 
 @dataclass(frozen=True)
 class ConstantCritic:
-    """The same residual for every step: what the search does without a judge."""
+    """The same residual for every step: what the search does without a judge.
+
+    >>> from bavt_minimal.steps import Sample
+    >>> step = Step("Where was Ada born?", "Ada", "", "", Sample("London", 2, (-0.1, -0.1), True), final=True)
+    >>> ConstantCritic(0.1)([step, step], Ledger())
+    [0.1, 0.1]
+    """
 
     value: float = 0.0
 

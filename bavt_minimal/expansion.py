@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .budget import BudgetExceeded, Ledger
 from .critic import Critic, judge_tokens
@@ -238,13 +239,7 @@ class Expansion:
             yield self.record("pruned", node, text=step.text, why="adds nothing")
             return
         child = node.add_child(
-            step.text,
-            residual,
-            self.v_min,
-            id=len(self.nodes),
-            terminal=step.final,
-            copies=copies,
-            state=step,
+            step.text, residual, self.v_min, id=len(self.nodes), terminal=step.final, copies=copies, state=step
         )
         self.nodes.append(child)
         data: dict[str, Any] = {"parent": node.id, "text": child.text, "residual": residual, "value": child.value}
@@ -261,6 +256,13 @@ class Frontier:
     What was seen of a node is kept, because to look at all n nodes in every turn would take n^2 looks. It can change
     when the node or one below it is expanded, and for all nodes at once when the tool calls run out or come back.
     """
+
+    tree: Expansion
+    max_widen: int
+    calls: bool
+    ids: NDArray[np.intp]
+    values: NDArray[np.float64]
+    visits: NDArray[np.int64]
 
     def __init__(self, tree: Expansion, max_widen: int):
         self.tree, self.max_widen, self.calls = tree, max_widen, True

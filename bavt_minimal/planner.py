@@ -57,16 +57,27 @@ Plan:
 
 
 def format_plan(steps: Sequence[str]) -> str:
-    """The text that is to follow "Plan:", up to and including its stop; `parse_plan` reads it back."""
+    r"""The text that is to follow "Plan:", up to and including its stop; `parse_plan` reads it back.
+
+    >>> format_plan(["Where was Ada born?", "Who is the mayor of #1?"])
+    '\n1. Where was Ada born?\n2. Who is the mayor of #1?\n2 lookups\n\n'
+    """
     lines = [*(f"{number}. {step}" for number, step in enumerate(steps, 1)), f"{len(steps)} lookups"]
     return "\n" + "\n".join(lines) + "\n\n"
 
 
 def parse_plan(text: str) -> tuple[str, ...]:
-    """The sub-questions of a plan as a model wrote it.
+    r"""The sub-questions of a plan as a model wrote it.
 
     Repaired: white space, "1)" for "1.", numbers or the count of lookups left out. Raises ValueError that says why for
     anything else: a count or number that is wrong, a sub-question that is empty, doubled or refers to a later one.
+
+    >>> parse_plan("1) Where was Ada born?\n2) Who is the mayor of #1?\n2 lookups")
+    ('Where was Ada born?', 'Who is the mayor of #1?')
+    >>> parse_plan("1. Where was Ada born?\n2. Who is the mayor of #2?")
+    Traceback (most recent call last):
+        ...
+    ValueError: plan step 2 refers to #2; it can refer to #1 .. #1 only
     """
     body = re.split(r"\n\s*\n", text.strip(), maxsplit=1)[0]
     lines = [clean(line, 600).strip() for line in body.splitlines()]
@@ -93,7 +104,11 @@ def parse_plan(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class DrawnPlan:
-    """A plan as it was drawn, and why it is of no use if it is not. The state of a plan's node."""
+    r"""A plan as it was drawn, and why it is of no use if it is not. The state of a plan's node.
+
+    >>> DrawnPlan.read(Sample("1. Where was Ada born?\n3 lookups", 9, (), True), max_depth=5).fault()
+    'malformed: 3 lookups are stated and 1 steps given'
+    """
 
     sample: Sample
     steps: tuple[str, ...] = ()
@@ -128,6 +143,18 @@ class Planner:
     `examples` come before the prompt's frame: `PLAN_EXAMPLES` for a model without a planner's adapter. `candidates`
     plans are drawn each time that the root is expanded (always one by a chain). With `greedy_first` the first plan of a
     search is the likeliest one, the later ones are sampled. `budget_hint` states the whole budget in the prompt.
+
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> written = format_plan(["Where was Ada born?", "Who is the mayor of #1?"]).strip()
+    >>> planner = Planner(ScriptedModel({"Plan:": {written: 1}}))
+    >>> prompt = planner.prompt("Who is the mayor of the birthplace of Ada?", Budget(tokens=64))
+    >>> print(prompt)
+    Budget: 64 tokens, unlimited lookups
+    Question: Who is the mayor of the birthplace of Ada?
+    Plan:
+    >>> samples = planner.draw(prompt, 1, first=0, seed=0, ledger=Ledger())
+    >>> DrawnPlan.read(samples[0], max_depth=5).steps
+    ('Where was Ada born?', 'Who is the mayor of #1?')
     """
 
     model: LanguageModel = field(repr=False)

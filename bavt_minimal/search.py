@@ -22,7 +22,7 @@ from .tree import TreeNode
 
 
 class BudgetAwareValueTreeSearch(Searcher):
-    """Answer a question with a tree of steps under a hard budget.
+    r"""Answer a question with a tree of steps under a hard budget.
 
     `model` is any `LanguageModel`, `critic` a critic (default: log-probability), `budget` a `Budget` or an int of
     tokens, `tool` any function from a query to a text. Further keywords go to `Generator`: seed, temperature, top_k,
@@ -32,7 +32,24 @@ class BudgetAwareValueTreeSearch(Searcher):
     Not tuned are `v0`, V of the root: in the middle, as nothing is known of it; `v_min`, the least V: above 0, so that
     each node can be drawn (Theorem 1) and a wrong verdict mended; `max_widen`, the most expansions of a node: then 24
     draws have been made there, and what was not among them is rare.
+
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> model = ScriptedModel({
+    ...     "Where was Ada born?\nAnswer:": {"London": 3, "Paris": 1},
+    ...     "mayor of London?\nAnswer:": {"John Gray": 1},
+    ...     "mayor of Paris?\nAnswer:": {"nobody knows": 1, "no idea": 1},
+    ... })
+    >>> search = BudgetAwareValueTreeSearch(model, budget=Budget(tokens=64, tool_calls=4), tool=lambda query: query)
+    >>> plan = ["Where was Ada born?", "Who is the mayor of #1?"]
+    >>> result = search.search("Who is the mayor of the birthplace of Ada?", plan=plan)
+    >>> result.answer, result.forced
+    ('John Gray', False)
+    >>> result.ledger.spent["tokens"] <= 64
+    True
     """
+
+    v0: float
+    v_min: float
 
     def __init__(
         self,
@@ -54,18 +71,24 @@ class BudgetAwareValueTreeSearch(Searcher):
         **options: Any,
     ):
         super().__init__(model, critic or LogProbCritic(), budget, tool, charge_prompt, options, planner)
-        self.num_candidates = check_count("num_candidates", num_candidates, least=1)
-        self.max_widen = check_count("max_widen", max_widen, least=1)
-        self.max_expansions = check_count("max_expansions", max_expansions)
+        self.num_candidates: int = check_count("num_candidates", num_candidates, least=1)
+        self.max_widen: int = check_count("max_widen", max_widen, least=1)
+        self.max_expansions: int = check_count("max_expansions", max_expansions)
         self.v0, self.v_min = check_range("v0", v0, 0.0, 1.0), check_range("v_min", v_min, 1e-9, v0)
-        self.stop_value = check_range("stop_value", stop_value, 0.0, 2.0)
+        self.stop_value: float = check_range("stop_value", stop_value, 0.0, 2.0)
         self.selection: Selection = selection or BudgetAware()
         if not callable(self.selection):
             raise TypeError(f"selection must be callable, got {selection!r}")
-        self.answer_rule = check_choice("answer_rule", answer_rule, ANSWER_RULES)
+        self.answer_rule: str = check_choice("answer_rule", answer_rule, ANSWER_RULES)
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
-        """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far."""
+        """The search itself, one event at a time; `self.result` and `self.trace` hold what there is so far.
+
+        >>> from bavt_minimal.models import ScriptedModel
+        >>> search = BudgetAwareValueTreeSearch(ScriptedModel({}, default={"London": 1}), budget=64)
+        >>> [event.kind for event in search.run("Where was Ada born?")]
+        ['started', 'selected', 'expanded', 'pruned', 'pruned', 'scored', 'added', 'answered', ..., 'stopped']
+        """
         # The share set aside at the start pays for one step and its judgment, without their prompts.
         share = Budget(self.generator.max_new_tokens + judge_tokens(self.critic), 1)
         tree = self.start(question, max_depth, plan, resume, share)

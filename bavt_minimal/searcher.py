@@ -24,19 +24,26 @@ ANSWER_RULES = ("best", "majority", "weighted")
 class SearchResult:
     """What a search found and why it stopped."""
 
-    answer: str  # "" if the budget did not allow a single step, or the tool never returned
-    value: float  # V of the answer's node
-    reason: str  # answered, tokens, tool_calls, depth, exhausted, error or interrupted
-    forced: bool  # no answer was in hand when the search stopped
+    answer: str  #: "" if the budget did not allow a single step, or the tool never returned
+    value: float  #: V of the answer's node
+    reason: str  #: answered, tokens, tool_calls, depth, exhausted, error or interrupted
+    forced: bool  #: no answer was in hand when the search stopped
     node: TreeNode
     root: TreeNode
     ledger: Ledger
     trace: Trace
-    plan: tuple[str, ...] = ()  # the plan behind the answer, given or drawn; () if there was none
+    plan: tuple[str, ...] = ()  #: the plan behind the answer, given or drawn; () if there was none
 
 
 def choose_answer(answers: Sequence[TreeNode], rule: str = "best") -> TreeNode:
-    """One of several answer nodes: highest V, most often drawn, or drawn with the most V. Ties: the first."""
+    """One of several answer nodes: highest V, most often drawn, or drawn with the most V. Ties: the first.
+
+    >>> root = TreeNode("question")
+    >>> once = root.add_child("London", residual=0.4)
+    >>> often = root.add_child("Paris", residual=0.1, copies=3)
+    >>> [choose_answer([once, often], rule).text for rule in ANSWER_RULES]
+    ['London', 'Paris', 'Paris']
+    """
     if check_choice("rule", rule, ANSWER_RULES) == "best":
         return max(answers, key=lambda node: node.value)
     votes: defaultdict[str, float] = defaultdict(float)
@@ -68,6 +75,12 @@ class Searcher:
     `options` go to `Generator`: seed, temperature, top_k, max_new_tokens, examples, layers, budget_hint.
     """
 
+    critic: Critic
+    charge_prompt: bool
+    planner: Planner | None
+    answer_rule: str
+    v0: float
+    v_min: float
     result: SearchResult
     trace: Trace
 
@@ -81,14 +94,14 @@ class Searcher:
         options: dict[str, Any],
         planner: Planner | None = None,
     ):
-        self.budget = Budget() if budget is None else Budget.of(budget)
+        self.budget: Budget = Budget() if budget is None else Budget.of(budget)
         if not callable(critic):
             raise TypeError(f"critic must be callable, got {critic!r}")
         if planner is not None and not isinstance(planner, Planner):
             raise TypeError(f"planner must be a Planner, got {planner!r}")
         self.critic, self.charge_prompt, self.planner = critic, charge_prompt, planner
         # A critic that reads hidden states wants them with the samples: read again, each would cost a forward pass.
-        self.generator = Generator(model, tool, **{"layers": getattr(critic, "layers", ()), **options})
+        self.generator: Generator = Generator(model, tool, **{"layers": getattr(critic, "layers", ()), **options})
         self.answer_rule, self.v0, self.v_min = "best", 0.5, 0.05
 
     def run(self, question: str, max_depth: int = 10, plan: Plan = None, resume: Trace | None = None) -> Events:
@@ -115,14 +128,7 @@ class Searcher:
                 listener(event)
         return self.result
 
-    def start(
-        self,
-        question: str,
-        max_depth: int,
-        plan: Plan,
-        resume: Trace | None,
-        backstop: Budget,
-    ) -> Expansion:
+    def start(self, question: str, max_depth: int, plan: Plan, resume: Trace | None, backstop: Budget) -> Expansion:
         """A root that states the plan, the tool calls it needs and the budget (paper, "planning"), and its trace."""
         steps = check_plan(question, plan)
         planner = self.planner if plan is None else None

@@ -31,7 +31,11 @@ def checked(values: ArrayLike, visits: ArrayLike, r: float) -> tuple[NDArray[np.
 
 
 def softmax(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights in log space to probabilities; all -inf gives the uniform distribution."""
+    """Weights in log space to probabilities; all -inf gives the uniform distribution.
+
+    >>> softmax(np.log([1.0, 3.0])).round(2)
+    array([0.25, 0.75])
+    """
     top = log_weights.max()
     if np.isneginf(top):
         return np.full(log_weights.shape, 1.0 / log_weights.size)
@@ -40,7 +44,11 @@ def softmax(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def best(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All probability on the highest score, shared equally among ties."""
+    """All probability on the highest score, shared equally among ties.
+
+    >>> best(np.array([0.9, 0.9, 0.1]))
+    array([0.5, 0.5, 0. ])
+    """
     tied = scores == scores.max()
     return tied / tied.sum()
 
@@ -52,6 +60,12 @@ class BudgetAware:
     1/r is not bounded and Theorem 1 needs a bounded exponent, so it is capped at `alpha_max`. Each earlier expansion
     multiplies a node's weight by `decay`: a critic errs, and without it a node of a wrong value keeps the search.
     `schedule` turns r into the exponent before the cap; the default is the paper's 1/r.
+
+    >>> rule = BudgetAware()
+    >>> rule([0.9, 0.5], [0, 0], r=1.0).round(2)
+    array([0.64, 0.36])
+    >>> rule([0.9, 0.5], [0, 0], r=0.25).round(2)
+    array([0.91, 0.09])
     """
 
     alpha_max: float = 50.0
@@ -63,7 +77,11 @@ class BudgetAware:
         check_range("decay", self.decay, 1e-6, 1.0)
 
     def alpha(self, r: float) -> float:
-        """The exponent at r."""
+        """The exponent at r.
+
+        >>> [BudgetAware(alpha_max=50).alpha(r) for r in (1.0, 0.25, 0.001)]
+        [1.0, 4.0, 50]
+        """
         if self.schedule is not None:
             return min(self.alpha_max, check_range("schedule(r)", self.schedule(r), 1e-6, math.inf))
         return self.alpha_max if r * self.alpha_max <= 1 else 1.0 / r
@@ -81,6 +99,11 @@ class BudgetAwareUCB:
 
     Its bonus grows as the budget depletes. `scaled=True` replaces c/remaining by c * remaining/total, which shrinks.
     Guide: exploration constant 0.5 to 2.0. As a rule for the frontier, remaining is r * total_budget.
+
+    >>> BudgetAwareUCB(total_budget=100)([0.9, 0.5], [4, 0], r=1.0)
+    array([1., 0.])
+    >>> BudgetAwareUCB(total_budget=100)([0.9, 0.5], [4, 0], r=0.01)
+    array([0., 1.])
     """
 
     exploration_constant: float = 1.0
@@ -94,7 +117,12 @@ class BudgetAwareUCB:
     def compute_ucb_score(
         self, node_value: float, visit_count: float, total_budget: float, remaining_budget: float
     ) -> float:
-        """The score of a node whose values sum to `node_value`. Unvisited, or nothing remaining: inf."""
+        """The score of a node whose values sum to `node_value`. Unvisited, or nothing remaining: inf.
+
+        >>> rule = BudgetAwareUCB()
+        >>> [round(rule.compute_ucb_score(1.2, 2, 100, left), 2) for left in (100, 10, 1)]
+        [0.62, 0.75, 2.12]
+        """
         check_range("node_value", node_value, -1e12, 1e12)
         check_range("visit_count", visit_count, 0, 1e12)
         check_range("total_budget", total_budget, 1e-6, 1e12)
@@ -111,7 +139,13 @@ class BudgetAwareUCB:
         return (c / remaining_budget if remaining_budget else math.inf) if c else 0.0
 
     def select_best_child(self, node: TreeNode, total_budget: float, remaining_budget: float) -> TreeNode:
-        """The child with the highest score; ties go to the first. Raises ValueError if there is none."""
+        """The child with the highest score; ties go to the first. Raises ValueError if there is none.
+
+        >>> root = TreeNode("question")
+        >>> good, bad = root.add_child("London", residual=0.4), root.add_child("Paris", residual=-0.4)
+        >>> BudgetAwareUCB().select_best_child(root, total_budget=100, remaining_budget=50).text
+        'London'
+        """
         if not node.children:
             raise ValueError(f"node {node.id} has no children to select from")
         return max(
@@ -129,19 +163,31 @@ class BudgetAwareUCB:
 
 
 def greedy(values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:
-    """alpha -> infinity: the highest V, after the paper rule's decay for each expansion."""
+    """alpha -> infinity: the highest V, after the paper rule's decay for each expansion.
+
+    >>> greedy([0.9, 0.5], [0, 0], r=1.0), greedy([0.9, 0.5], [4, 0], r=1.0)
+    (array([1., 0.]), array([0., 1.]))
+    """
     v, n = checked(values, visits, r)
     return best(v * BudgetAware.decay**n)
 
 
 def uniform(values: ArrayLike, visits: ArrayLike, r: float) -> NDArray[np.float64]:
-    """Every node alike."""
+    """Every node alike.
+
+    >>> uniform([0.9, 0.5], [0, 0], r=0.1)
+    array([0.5, 0.5])
+    """
     v, _ = checked(values, visits, r)
     return np.full(v.shape, 1.0 / v.size)
 
 
 def sample_index(probabilities: ArrayLike, count: int, rng: np.random.Generator) -> int:
-    """Draw one of `count` nodes. Raises ValueError if a rule of the user's did not return a distribution over them."""
+    """Draw one of `count` nodes. Raises ValueError if a rule of the user's did not return a distribution over them.
+
+    >>> sample_index([0.0, 1.0], 2, np.random.default_rng(0))
+    1
+    """
     p = check_numbers("selection", probabilities)
     if p.size != count or not math.isclose(p.sum(), 1.0, abs_tol=1e-6):
         raise ValueError(f"selection must return {count} probabilities that sum to 1, got {probabilities!r}")

@@ -55,11 +55,11 @@ Answer: Sofia Lind
 class Sample:
     """One continuation of a prompt."""
 
-    text: str  # without the stop string
-    tokens: int  # generated, through the first stop string or EOS, the stop's token included
-    logprobs: tuple[float, ...]  # (tokens,) natural log, of the plain model (temperature 1, no top-k)
-    finished: bool  # False: cut off by max_new_tokens
-    hidden: Mapping[int, Any] = field(default_factory=dict, repr=False, compare=False)  # layer -> (H,) float32
+    text: str  #: without the stop string
+    tokens: int  #: generated, through the first stop string or EOS, the stop's token included
+    logprobs: tuple[float, ...]  #: (tokens,) natural log, of the plain model (temperature 1, no top-k)
+    finished: bool  #: False: cut off by max_new_tokens
+    hidden: Mapping[int, Any] = field(default_factory=dict, repr=False, compare=False)  #: layer -> (H,) float32
 
 
 class LanguageModel(Protocol):
@@ -94,16 +94,24 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """A judged unit of work: one sample, and where it came from."""
+    """A judged unit of work: one sample, and where it came from.
 
-    question: str  # the sub-question, references filled in
-    query: str  # what was looked up
-    page: str  # what the tool returned, cleaned
+    >>> sample = Sample("London", tokens=2, logprobs=(-0.1, -0.1), finished=True)
+    >>> step = Step("Where was Ada born?", "Ada", "Ada was born in London.", "", sample, final=True)
+    >>> print(step.trajectory())
+    Page: Ada was born in London.
+    Question: Where was Ada born?
+    Answer: London
+    """
+
+    question: str  #: the sub-question, references filled in
+    query: str  #: what was looked up
+    page: str  #: what the tool returned, cleaned
     prompt: str
     sample: Sample
-    final: bool  # answers the last sub-question of the plan
-    answers: tuple[str, ...] = ()  # to the earlier sub-questions
-    residuals: tuple[float, ...] = ()  # what the critic said of these
+    final: bool  #: answers the last sub-question of the plan
+    answers: tuple[str, ...] = ()  #: to the earlier sub-questions
+    residuals: tuple[float, ...] = ()  #: what the critic said of these
 
     @property
     def text(self) -> str:
@@ -116,7 +124,12 @@ class Step:
         return f"{known}Page: {self.page}\nQuestion: {self.question}\nAnswer: {self.text}"
 
     def fault(self) -> str:
-        """Why this step adds nothing, or ""."""
+        """Why this step adds nothing, or "".
+
+        >>> step = Step("Where was Ada born?", "Ada", "", "", Sample("ADA.", 2, (-0.1, -0.1), True), final=True)
+        >>> step.fault()
+        'repeat'
+        """
         text = normalize(self.text)
         if not self.sample.finished:
             return "unfinished"
@@ -126,14 +139,22 @@ class Step:
 
 
 def clean(text: object, limit: int = PAGE_CHARACTERS) -> str:
-    """Text from outside on one line, without control and format characters or the frame's own markers."""
+    r"""Text from outside on one line, without control and format characters or the frame's own markers.
+
+    >>> clean("London\n\nAnswer: Paris")
+    'London Answer - Paris'
+    """
     line = " ".join(str(text)[: 2 * limit].split())
     line = "".join(c for c in line if unicodedata.category(c)[0] != "C")
     return re.sub(r"\b(Page|Question|Answer|Budget)\s*:", r"\1 -", line, flags=re.IGNORECASE)[:limit]
 
 
 def normalize(text: str) -> str:
-    """For comparing answers: lower case, no articles, no punctuation, single spaces."""
+    """For comparing answers: lower case, no articles, no punctuation, single spaces.
+
+    >>> normalize("The River Orme!")
+    'river orme'
+    """
     words = re.sub(r"[^\w\s]", " ", text.lower()).split()
     return " ".join(word for word in words if word not in {"a", "an", "the"})
 
@@ -142,6 +163,12 @@ def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
     """The plan as a tuple; without one the question is its own single step. Raises ValueError or TypeError.
 
     A question refers to no answer: its "#1", as of a song, becomes "number 1".
+    >>> check_plan("Who is the mayor?", None)
+    ('Who is the mayor?',)
+    >>> check_plan("Who is the mayor?", ["Where was Ada born?", "Who is the mayor of #2?"])
+    Traceback (most recent call last):
+        ...
+    ValueError: plan step 2 refers to #2; it can refer to #1 .. #1 only
     """
     if not isinstance(question, str):
         raise TypeError(f"question must be a string, got {type(question).__name__}")
@@ -179,6 +206,15 @@ def draw(
 
     `aside` tokens a sample stay free for whoever judges it. When less than one full sample is left, one is drawn with
     what there is. Raises BudgetExceeded if not even one token is left. `options` go to `LanguageModel.sample`.
+
+    >>> from bavt_minimal.budget import Budget
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> model = ScriptedModel({}, default={"London": 1})
+    >>> ledger = Ledger(Budget(tokens=20))
+    >>> [sample.text for sample in draw(model, "Where?", 3, ledger, "generator", cap=8)]
+    ['London', 'London']
+    >>> ledger.spent["tokens"]
+    4
     """
     prompt_tokens = model.count_tokens(prompt)
     left = ledger.left("tokens", role) - (prompt_tokens if ledger.charge_prompt else 0)
@@ -198,10 +234,26 @@ def draw(
 
 @dataclass
 class Generator:
-    """Proposes next steps with a model and a tool, through a ledger.
+    r"""Proposes next steps with a model and a tool, through a ledger.
 
     A page is read once and then remembered by its query; `share_pages=False` reads (and pays) every time.
     Draw numbers count up for each prompt, so no sample is drawn twice in a search.
+
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> model = ScriptedModel({"mayor of London?\nAnswer:": {"John Gray": 1}})
+    >>> generator = Generator(model, tool=lambda query: f"{query} is a city.", examples="")
+    >>> generator = generator.start(("Where was Ada born?", "Who is the mayor of #1?"))
+    >>> generator.fill(["London"])
+    ('Who is the mayor of London?', 'London')
+    >>> ledger = Ledger()
+    >>> generator.read(["London"], ledger)
+    'London is a city.'
+    >>> print(generator.prompt(["London"], ledger))
+    Page: London is a city.
+    Question: Who is the mayor of London?
+    Answer:
+    >>> generator.propose(["London"], generator.prompt(["London"], ledger), 1, ledger)[0].text
+    'John Gray'
     """
 
     model: LanguageModel

@@ -18,29 +18,35 @@ from .budget import Ledger, Row
 from .checks import check_choice, check_count
 
 VERSION = 1
-KINDS = (
-    "started",
-    "selected",
-    "planned",
-    "read",
-    "expanded",
-    "scored",
-    "added",
-    "pruned",
-    "answered",
-    "stopped",
-)
+KINDS = ("started", "selected", "planned", "read", "expanded", "scored", "added", "pruned", "answered", "stopped")
 
 
-TEXTS = {"read": ("query", "page"), "expanded": ("question",), "added": ("text",), "answered": ("answer",)}
+TEXTS: dict[str, tuple[str, ...]] = {
+    "read": ("query", "page"),
+    "expanded": ("question",),
+    "added": ("text",),
+    "answered": ("answer",),
+}
 TEXTS |= {"stopped": ("answer", "reason"), "pruned": ("text", "why")}
-NUMBERS = {"added": ("parent", "residual", "value"), "answered": ("value",), "stopped": ("value",)}
+NUMBERS: dict[str, tuple[str, ...]] = {
+    "added": ("parent", "residual", "value"),
+    "answered": ("value",),
+    "stopped": ("value",),
+}
 DRAWN = {"expanded": "steps", "planned": "plans"}  # rows of text, tokens, log-probabilities, finished
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened at a node, what it cost, and the ledger's state after it."""
+    """Something that happened at a node, what it cost, and the ledger's state after it.
+
+    >>> Event("read", node=0, data={"query": "Ada"}, charges=[{"role": "tool", "tool_calls": 1}], ledger={}).kind
+    'read'
+    >>> Event("thought", node=0, data={}, charges=[], ledger={})
+    Traceback (most recent call last):
+        ...
+    ValueError: event kind must be one of started, selected, ..., stopped, got 'thought'
+    """
 
     kind: str
     node: int
@@ -52,7 +58,14 @@ class Event:
         check_choice("event kind", self.kind, KINDS)
 
     def book(self, ledger: Ledger) -> None:
-        """Charge a ledger again with what this event cost."""
+        """Charge a ledger again with what this event cost.
+
+        >>> event = Event("read", node=0, data={}, charges=[{"role": "tool", "tool_calls": 1}], ledger={})
+        >>> ledger = Ledger()
+        >>> event.book(ledger)
+        >>> ledger.spent["tool_calls"]
+        1
+        """
         for charge in self.charges:
             ledger.add(Row(**charge))
 
@@ -62,7 +75,20 @@ Events = Iterator[Event]  # a search as it runs
 
 @dataclass
 class Trace:
-    """Settings of a search (`header`) and its events so far."""
+    """Settings of a search (`header`) and its events so far.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from bavt_minimal import BudgetAwareValueTreeSearch
+    >>> from bavt_minimal.models import ScriptedModel
+    >>> search = BudgetAwareValueTreeSearch(ScriptedModel({}, default={"London": 1}), budget=64)
+    >>> result = search.search("Where was Ada born?")
+    >>> with TemporaryDirectory() as folder:
+    ...     result.trace.save(f"{folder}/ada.trace.json")
+    ...     earlier = Trace.load(f"{folder}/ada.trace.json")
+    >>> again = search.search("Where was Ada born?", resume=earlier)
+    >>> again.answer, again.trace.events == result.trace.events
+    ('London', True)
+    """
 
     header: dict[str, Any]
     events: list[Event] = field(default_factory=list)

@@ -14,20 +14,27 @@ from .checks import check_range
 
 @dataclass(eq=False)
 class TreeNode:
-    """One step of reasoning: `text`, its place in the tree, and what the critic thought of it."""
+    """One step of reasoning: `text`, its place in the tree, and what the critic thought of it.
+
+    >>> root = TreeNode("Where was Ada born?")
+    >>> root.add_child("London", residual=0.25)
+    TreeNode(id=0, text='London', V=0.750, residual=+0.250, visits=1, children=0)
+    >>> root.visit_count, root.value_sum
+    (1, 0.75)
+    """
 
     text: str
     parent: TreeNode | None = None
     children: list[TreeNode] = field(default_factory=list)
     visit_count: int = 0
     value_sum: float = 0.0
-    residual_value: float = 0.0  # what this step added, in [-1, 1]
-    value: float = 0.5  # V, in [v_min, 1]
-    expansions: int = 0  # times that children were drawn from here
-    copies: int = 1  # how often this step was drawn
-    terminal: bool = False  # an answer
+    residual_value: float = 0.0  #: what this step added, in [-1, 1]
+    value: float = 0.5  #: V, in [v_min, 1]
+    expansions: int = 0  #: times that children were drawn from here
+    copies: int = 1  #: how often this step was drawn
+    terminal: bool = False  #: an answer
     id: int = 0
-    state: Any = None  # the search's own data
+    state: Any = None  #: the search's own data
 
     @property
     def depth(self) -> int:
@@ -35,7 +42,12 @@ class TreeNode:
         return len(self.path()) - 1
 
     def path(self) -> list[TreeNode]:
-        """Nodes from the root to this one."""
+        """Nodes from the root to this one.
+
+        >>> child = TreeNode("question").add_child("London", residual=0.25)
+        >>> [node.text for node in child.path()]
+        ['question', 'London']
+        """
         nodes = [self]
         while (parent := nodes[-1].parent) is not None:
             nodes.append(parent)
@@ -45,6 +57,9 @@ class TreeNode:
         """Append a child with V = clip(V(parent) + residual, v_min, 1) (paper, "node value").
 
         Raises ValueError if `residual` is not in [-1, 1] or this node is an answer.
+
+        >>> TreeNode("question").add_child("London", residual=0.75).value
+        1.0
         """
         check_range("residual", residual, -1.0, 1.0)
         if self.terminal:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "notebooks"))
 explorer = importlib.import_module("widgets.budget_explorer")
 QUESTION = "test-20064-0"
 OKABE_ITO = {"#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"}
-GREYS = {"#1a1a1a", "#595959", "#b8b8b8", "#ffffff", "none"}
+GREYS = {"#1a1a1a", "#595959", "#8a8a8a", "#ffffff", "none"}
 
 
 def row(**other: Any) -> dict[str, Any]:

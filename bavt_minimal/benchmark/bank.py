@@ -31,6 +31,10 @@ Key = tuple[Any, ...]
 class Bank:
     """The file of one world. `path` None keeps it in memory. Raises ValueError if the file is damaged."""
 
+    path: Path | None
+    rows: dict[str, Any]
+    fresh: bool
+
     def __init__(self, path: Path | None = None):
         self.path, self.rows, self.fresh = path, dict[str, Any](), False
         self.said: dict[str, list[str]] = {}  # prompt, shortened -> texts drawn now, for a judge that reads all at once
@@ -74,6 +78,12 @@ class Remembered:
     `model`: a function that loads it, called when it is first needed; None: the bank must have everything, else
     LookupError. `head`: what it says of a sample is kept with the sample, in place of the hidden states.
     """
+
+    bank: Bank
+    make: Callable[[], LanguageModel] | None
+    adapter: str
+    make_head: Callable[[], Judge] | None
+    name: str
 
     def __init__(
         self,

@@ -121,7 +121,7 @@ class Bench:
         return rows
 
     def __post_init__(self) -> None:
-        self.critics = () if self.parts is None else tuple(self.parts.critics)
+        self.critics: tuple[str, ...] = () if self.parts is None else tuple(self.parts.critics)
         if self.model is not None:
             self.critics = ("logprob", "prompted")
         self.methods = {**own_methods(self.critics), **self.methods}  # a method of the user's keeps its name

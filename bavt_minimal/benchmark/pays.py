@@ -26,7 +26,7 @@ from ..residual import residual
 from ..selection import greedy
 from ..steps import Sample, Step
 from .efficiency import TIERS, Tiers
-from .measure import Measured, State, Text, short, two
+from .measure import Measured, Seen, State, Text, short, two
 from .scores import Budget, Interval, intervals
 from .simulator import QUESTION, SEARCHES, Judge, Method, World, chains, tree
 from .simulator import State as Place
@@ -54,12 +54,15 @@ class Known(NamedTuple):
 class Recalled(World):
     """A measured question, to be answered again. `good`: with a calibrated critic of AUC `GOOD` in place of its own."""
 
+    measured: Measured
+    seen: Seen
+
     def __init__(self, measured: Measured, number: int, budget: Budget, seed: int = 0, good: bool = False):
         self.measured, self.seen = measured, measured.seen[number]
         tokens, calls = PLENTY if budget[0] is None else budget[0], budget[1]
         setting = replace(measured.setting, depth=self.seen.depth, auc=GOOD, whole_path=True, overconfidence=1.0)
         super().__init__(replace(setting, tokens=tokens, tool_calls=calls), seed)
-        self.judge = Told(self, self.setting.scale, good=good)
+        self.judge: Told = Told(self, self.setting.scale, good=good)
         self.known: dict[str, Known] = {}
 
     def look(self, path: str) -> Known:

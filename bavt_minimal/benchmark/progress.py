@@ -118,6 +118,8 @@ class Watched(BudgetAwareValueTreeSearch):
     """The search, which keeps its turns. `gold` has to be set."""
 
     gold: Gold
+    turns: list[Turn]
+    tree: Expansion
 
     def start(self, *args: Any) -> Expansion:
         """The same, with no turns yet."""

@@ -167,10 +167,10 @@ class Scores:
             self.rows.setdefault((row["method"], row["tokens"], row["tool_calls"]), []).append(row)
         if not self.rows:
             raise ValueError("there are no rows to report on")
-        self.methods = sorted({name for name, *_ in self.rows}, key=lambda name: (_rank(name), name))
+        self.methods: list[str] = sorted({name for name, *_ in self.rows}, key=lambda name: (_rank(name), name))
         every = [row for own in self.rows.values() for row in own]
-        self.questions = {name: i for i, name in enumerate(sorted({row["question"] for row in every}))}
-        self.seeds = {seed: i for i, seed in enumerate(sorted({row["seed"] for row in every}))}
+        self.questions: dict[str, int] = {name: i for i, name in enumerate(sorted({row["question"] for row in every}))}
+        self.seeds: dict[int, int] = {seed: i for i, seed in enumerate(sorted({row["seed"] for row in every}))}
         if len(self.questions) < 2:
             raise ValueError(
                 f"an interval needs two questions or more, got rows of {next(iter(self.questions))!r} only"

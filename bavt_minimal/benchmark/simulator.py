@@ -100,16 +100,19 @@ class State:
 class World(ScriptedModel):
     """One instance of a setting. It is the model; `page` is the tool, `judge` the critic, `plan` the plan."""
 
+    setting: Setting
+    seed: int
+
     def __init__(self, setting: Setting, seed: int = 0):
         super().__init__(self._weights, name="simulator")
         self.setting, self.seed = setting, check_count("seed", seed)
-        self.plan = (FIRST, *(f"Then #{i}?" for i in range(1, setting.depth)))
+        self.plan: tuple[str, ...] = (FIRST, *(f"Then #{i}?" for i in range(1, setting.depth)))
         self.answer = "s" + "0" * setting.depth
         mass = [setting.tilt**i for i in range(setting.wrong)]
-        self.wrong = [x / sum(mass) for x in mass]  # (wrong,) shares of the chance 1 - p
-        self.bounds = list(accumulate(self.wrong))[:-1]
-        self.separation = setting.separation
-        self.judge = Judge(self, setting.scale, setting.overconfidence)
+        self.wrong: list[float] = [x / sum(mass) for x in mass]  # (wrong,) shares of the chance 1 - p
+        self.bounds: list[float] = list(accumulate(self.wrong))[:-1]
+        self.separation: float = setting.separation
+        self.judge: Judge = Judge(self, setting.scale, setting.overconfidence)
         self._known: dict[str, State] = {}
 
     def state(self, path: str) -> State:

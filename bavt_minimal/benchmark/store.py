@@ -112,12 +112,14 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any] | None = None):
-        self.path = Path(path)
+        self.path: Path = Path(path)
         with self._errors():
             self._connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
         try:
             with self._errors():
-                self.settings = self._open(None if settings is None else json.loads(json.dumps(dict(settings))))
+                self.settings: dict[str, Any] = self._open(
+                    None if settings is None else json.loads(json.dumps(dict(settings)))
+                )
         except BaseException:
             self.close()
             raise

@@ -378,6 +378,10 @@ def ask(job: Job, model: LanguageModel, console: Console) -> int:
 class Keeper:
     """Writes the trace of a search, and never ends the search because it cannot."""
 
+    job: Job
+    search: Searcher
+    failure: str
+
     def __init__(self, job: Job, search: Searcher):
         self.job, self.search, self.failure = job, search, ""
 

@@ -21,7 +21,7 @@ METHODS = ("bavt", "parallel", "rerank")
 SELECTIONS = ("bavt", "ucb", "scaled-ucb", "greedy", "uniform")
 CRITICS = ("adapter", "mix", "head", "logprob", "prompted", "constant")
 PLANS = ("given", "own")
-DEFAULTS = {"tokens": 64, "tool_calls": 16, "method": "bavt", "selection": "bavt", "seed": 0}
+DEFAULTS: dict[str, int | str] = {"tokens": 64, "tool_calls": 16, "method": "bavt", "selection": "bavt", "seed": 0}
 
 
 class UserError(Exception):

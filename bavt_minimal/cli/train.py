@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from .main import UsageError, UserError
 
 JOBS = {"critic": critic, "planner": planner}
 LEARNED = 2  # steps, at least: one to warm up
-say = partial(print, flush=True)
+say: Callable[..., None] = partial(print, flush=True)
 
 
 def run(args: argparse.Namespace) -> int:

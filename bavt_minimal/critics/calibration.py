@@ -118,7 +118,7 @@ def reliability(p: ArrayLike, y: ArrayLike, bins: int = 10, by: str = "mass") ->
 
 
 def ece(p: ArrayLike, y: ArrayLike, bins: int = 10, by: str = "mass") -> float:
-    """Expected calibration error: mean over the steps of |predicted - right| of their bin; see `reliability`."""
+    """The gap between predicted and right in a bin (expected calibration error); see `reliability`."""
     rows = reliability(p, y, bins, by)
     return sum(row.steps * abs(row.predicted - row.right) for row in rows) / sum(row.steps for row in rows)
 

@@ -40,8 +40,10 @@ class ResidualValuePredictor(nn.Module):
 
     def __init__(self, hidden_dim: int) -> None:
         super().__init__()
-        self.hidden_dim = check_count("hidden_dim", hidden_dim, least=1)
-        self.layers = nn.Sequential(nn.Linear(hidden_dim, 2 * hidden_dim), nn.ReLU(), nn.Linear(2 * hidden_dim, 1))
+        self.hidden_dim: int = check_count("hidden_dim", hidden_dim, least=1)
+        self.layers: nn.Sequential = nn.Sequential(
+            nn.Linear(hidden_dim, 2 * hidden_dim), nn.ReLU(), nn.Linear(2 * hidden_dim, 1)
+        )
 
     def forward(self, states: Tensor) -> Tensor:
         """(B, H) -> (B, 1)."""
@@ -56,6 +58,9 @@ class CriticHead:
     from seed 0, to be fitted. `CriticHead.load(model)` has the shipped one.
     """
 
+    model: LanguageModel
+    scale: float
+
     def __init__(
         self,
         model: LanguageModel,
@@ -66,7 +71,7 @@ class CriticHead:
         if not layers:
             raise ValueError("layers must name one layer or more, got none")
         self.model, self.scale = model, check_range("scale", scale, 0.0, 1.0)
-        self.layers = tuple(check_count("layers", layer) for layer in layers)
+        self.layers: tuple[int, ...] = tuple(check_count("layers", layer) for layer in layers)
         deepest = getattr(model, "n_layers", max(self.layers))
         if max(self.layers) > deepest:
             raise ValueError(f"layers must be 0 .. {deepest} for {model.name}, got {self.layers}")
@@ -80,7 +85,7 @@ class CriticHead:
                 f"predictor takes {predictor.hidden_dim} numbers, and {len(self.layers)} layer(s) of {model.name} have"
                 f" {size}: give the layers that it was fitted on"
             )
-        self.predictor = predictor.eval()
+        self.predictor: ResidualValuePredictor = predictor.eval()
 
     def __repr__(self) -> str:
         """Goes into a trace's header: another fit is another critic."""

@@ -21,7 +21,7 @@ __all__ += ["ServerError", "WeightsError", "cache_dir", "fetch_default", "is_url
 def load_model(source: str | os.PathLike[str] | None = None, **options: Any) -> Any:
     """A model by its source: an `HFModel`, or a `ServerModel` for the address of an OpenAI-compatible server.
 
-    `source`: None for the default, a folder, a hub id, or "http://host:port" with "#NAME" at its end where the server
+    `source`: None for the default, a folder, a hub id, or `http://host:port` with "#NAME" at its end where the server
     has several models. `options` are those of `hf.load_model` or of `ServerModel`, which also say what is raised.
     """
     if is_url(source):

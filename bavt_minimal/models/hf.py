@@ -47,10 +47,14 @@ class HFModel:
     the cache, `fed_tokens` that went through the model. Not for use by two threads at once.
     """
 
+    model: Any
+    tokenizer: Any
+    fed_tokens: int
+
     def __init__(self, model: Any, tokenizer: Any, *, name: str = "", prefix_cache_tokens: int = 2048) -> None:
-        self.prefix_cache_tokens = check_count("prefix_cache_tokens", prefix_cache_tokens)
+        self.prefix_cache_tokens: int = check_count("prefix_cache_tokens", prefix_cache_tokens)
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.name = name or str(getattr(model.config, "_name_or_path", "")) or "model"
+        self.name: str = name or str(getattr(model.config, "_name_or_path", "")) or "model"
         config = model.config.get_text_config()
         self.n_layers: int = config.num_hidden_layers
         self.hidden_size: int = config.hidden_size
@@ -58,7 +62,7 @@ class HFModel:
         ends = getattr(model.generation_config, "eos_token_id", None)
         self._ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         start = tokenizer.bos_token_id
-        self.start_tokens = [start] if start is not None and tokenizer("a").input_ids[0] == start else []
+        self.start_tokens: list[int] = [start] if start is not None and tokenizer("a").input_ids[0] == start else []
         self._known: OrderedDict[Tokens, list[tuple[torch.Tensor, torch.Tensor]]] = OrderedDict()
         self._last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.adapter = ""  # the name of the adapter that this view of the network switches on

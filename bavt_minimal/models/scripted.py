@@ -17,7 +17,7 @@ Table = Mapping[str, Weights] | Callable[[str], Weights | None]
 
 
 class ScriptedModel:
-    """Continues a prompt with a text drawn from a table of weights.
+    r"""Continues a prompt with a text drawn from a table of weights.
 
     `table` maps a prompt to `{continuation: weight}`; the weights need not sum to 1. A key matches
     the prompt that equals it, else the longest key that the prompt ends with does: prompts carry
@@ -29,7 +29,16 @@ class ScriptedModel:
     `temperature`, `top_k` and `stop` are checked as by the real model; they change nothing, except
     that at `temperature=0` the heaviest continuation is taken. `layers` go up to any number; hidden
     states are vectors of length `hidden_size`, drawn from a normal distribution keyed by the text.
+
+    >>> model = ScriptedModel({"Where was Ada born?\nAnswer:": {"London": 3, "Paris": 1}}, default={"nobody knows": 1})
+    >>> prompt = "Page: Ada was born in London.\nQuestion: Where was Ada born?\nAnswer:"
+    >>> model.sample(prompt, 1, temperature=0)[0].text, model.sample("Why?", 1)[0].tokens
+    ('London', 3)
     """
+
+    table: Table
+    default: Weights | None
+    name: str
 
     def __init__(
         self, table: Table, default: Weights | None = None, *, hidden_size: int = 8, name: str = "scripted"
@@ -37,7 +46,7 @@ class ScriptedModel:
         if not callable(table) and not isinstance(table, Mapping):
             raise TypeError(f"table must be a mapping or a function, got {type(table).__name__}")
         self.table, self.default, self.name = table, default, name
-        self.hidden_size = check_count("hidden_size", hidden_size)
+        self.hidden_size: int = check_count("hidden_size", hidden_size)
         for key, weights in ({} if callable(table) else table).items():
             _probabilities(check_text("table key", key), weights)
 
@@ -78,6 +87,9 @@ class ScriptedModel:
         """Return the log-probability of each token; -inf first for a text that is not in the table.
 
         Texts are compared without the white space around them; an empty one gives ().
+
+        >>> ScriptedModel({}, default={"yes": 1, "no": 0}).score("Right?", ["yes", "no"])
+        [(0.0,), (-inf,)]
         """
         chances: dict[str, float] = {}
         for text, chance in self.probabilities(check_text("prompt", prompt)).items():
@@ -90,7 +102,11 @@ class ScriptedModel:
         return found
 
     def encode(self, texts: Sequence[str], layers: Sequence[int]) -> list[dict[int, np.ndarray]]:
-        """Return for each text a dict layer -> (T, hidden_size), float32, T its words."""
+        """Return for each text a dict layer -> (T, hidden_size), float32, T its words.
+
+        >>> ScriptedModel({}, default={"yes": 1}).encode(["two words"], layers=[20])[0][20].shape
+        (2, 8)
+        """
         chosen = [check_count("layers", layer) for layer in layers]
         return [
             {n: self._states(text, n, self.count_tokens(text)) for n in chosen} for text in check_texts("texts", texts)
@@ -101,7 +117,11 @@ class ScriptedModel:
         return len(check_text("text", text).split())
 
     def probabilities(self, prompt: str) -> dict[str, float]:
-        """Return the exact probability of each continuation of `prompt`, for oracles."""
+        """Return the exact probability of each continuation of `prompt`, for oracles.
+
+        >>> ScriptedModel({}, default={"London": 3, "Paris": 1}).probabilities("Where was Ada born?")
+        {'London': 0.75, 'Paris': 0.25}
+        """
         if callable(self.table):
             weights = self.table(prompt)
         else:

@@ -68,7 +68,7 @@ class _Again(Exception):
 class ServerModel:
     """The verbs of `LanguageModel` against an OpenAI-compatible server. Hidden states (`encode`) it cannot have.
 
-    `url`: "http://host:port", with or without "/v1"; "#NAME" at its end stands for `model`. `model`: the server's name
+    `url`: `http://host:port`, with or without "/v1"; "#NAME" at its end stands for `model`. `model`: the server's name
     for it; None: the only one that it lists. `api_key`: None takes BAVT_API_KEY from the environment. `timeout`:
     seconds that the server may be silent. `retries`: further tries after one that failed in passing (no connection, no
     answer, status 429, 500, 502, 503, 504), the first after about `backoff` seconds, each later one after twice as
@@ -90,6 +90,13 @@ class ServerModel:
     else the server lacks; each is logged once, as a warning. Not for use by two threads at once.
     """
 
+    url: str
+    retries: int
+    backoff: float
+    prompt_tokens: int
+    lost_tries: int
+    lost_tokens: int
+
     def __init__(
         self,
         url: str,
@@ -101,21 +108,21 @@ class ServerModel:
         backoff: float = 2.0,
     ) -> None:
         self.url, named = _check_url(url)
-        self.timeout = check_range("timeout", timeout, 1e-3, 1e6)
+        self.timeout: float = check_range("timeout", timeout, 1e-3, 1e6)
         self.retries, self.backoff = check_count("retries", retries), check_range("backoff", backoff, 0.0, 1e6)
         self._key = os.environ.get("BAVT_API_KEY", "") if api_key is None else api_key
         if not isinstance(self._key, str) or not re.fullmatch("[!-~]*", self._key):
             raise ValueError("api_key (or BAVT_API_KEY) must be printable ASCII without blanks")  # not shown: a secret
         self.notes: list[str] = []
-        self.chat = False  # whether prompts go as chat messages
+        self.chat: bool = False  # whether prompts go as chat messages
         self.lost_tries = self.lost_tokens = 0
         self.prompt_tokens = 0
         self._works = False  # whether a completion ever came
         self._logprobs: bool | None = None  # whether it had log-probabilities
         self._refused: set[str] = set()
         self._tokenizers = list(TOKENIZERS)
-        self.model = check_text("model", model or named or self._only_model())
-        self.name = self.model or "server"
+        self.model: str = check_text("model", model or named or self._only_model())
+        self.name: str = self.model or "server"
 
     def __repr__(self) -> str:
         return f"ServerModel({self.name!r})"  # goes into traces: no key, and no address, which may change

@@ -38,6 +38,11 @@ class World:
 
     `own_pages`: question id -> its pages, where each question is to be answered from pages of its own; the same title
     may then have another text for another question.
+    >>> pages = {"Ada": "Ada was born in London.", "London": "The mayor of London is John Gray."}
+    >>> plan = ("Where was Ada born?", "Who is the mayor of #1?")
+    >>> question = Question("1", "Who is the mayor of Ada's birthplace?", plan)
+    >>> World(pages, (question,)).questions[0].plan[1]
+    'Who is the mayor of #1?'
     """
 
     pages: Mapping[str, str]
@@ -65,7 +70,11 @@ class Gold:
 
 
 def title_key(text: str) -> str:
-    """For finding a page by its title: lower case, no outer punctuation, extra blanks or leading "the"."""
+    """For finding a page by its title: lower case, no outer punctuation, extra blanks or leading "the".
+
+    >>> title_key('"The River Orme."')
+    'river orme'
+    """
     words = " ".join(text.lower().split()).strip(string.punctuation + " ")
     return words[4:].lstrip() if words.startswith("the ") else words
 
@@ -76,6 +85,14 @@ def load_data(path: str | os.PathLike[str]) -> tuple[World, dict[str, Gold]]:
     Returns the world, and the gold answers (of the questions that have one) by question id.
     Raises OSError if the file cannot be read, and ValueError, naming the file and the field, if
     what it holds is not as described at the top of this module.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> world = World({"Ada": "Ada was born in London."}, (Question("1", "Where was Ada born?"),))
+    >>> with TemporaryDirectory() as folder:
+    ...     save_data(f"{folder}/mine.json", world, {"1": Gold("London")})
+    ...     loaded, gold = load_data(f"{folder}/mine.json")
+    >>> loaded == world, gold["1"].answer
+    (True, 'London')
     """
     file = Path(path)
     size = file.stat().st_size

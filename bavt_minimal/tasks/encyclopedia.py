@@ -204,7 +204,7 @@ EXTRA_ASKS = {
         "What city lies on the {}?|Which city is on the {}?",
     }.items()
 }
-GROUPS = {
+GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "person": (
         (
             "{s} was born in {born} and works for {employer}.",
@@ -332,7 +332,12 @@ def split_of(name: str) -> str:
 def load_split(
     name: str, questions_per_world: int = 3, wordings: Sequence[int] = WORDINGS
 ) -> Iterator[tuple[World, dict[str, Gold]]]:
-    """Yield the worlds of split `name` ("train", "dev" or "test") with their gold answers."""
+    """Yield the worlds of split `name` ("train", "dev" or "test") with their gold answers.
+
+    >>> world, gold = next(load_split("dev", questions_per_world=1))
+    >>> len(world.questions), len(gold)
+    (1, 1)
+    """
     if name not in SPLITS:
         raise ValueError(f"name is {name!r}; the splits are {', '.join(SPLITS)}.")
     return (make_world(seed, questions_per_world, wordings) for seed in SPLITS[name])
@@ -343,6 +348,11 @@ def make_world(seed: int, questions: int = 3, wordings: Sequence[int] = WORDINGS
 
     `wordings` says which of the four wordings of everything are used; names, facts and chains of
     a seed are the same for all. Raises ValueError for a seed of no split or bad counts.
+
+    >>> world, gold = make_world(SPLITS["dev"][0], questions=1)
+    >>> question = world.questions[0]
+    >>> len(question.plan) == len(gold[question.id].path)
+    True
     """
     if not 0 <= questions <= 1000:
         raise ValueError(f"questions is {questions}; it must be 0 to 1000.")
@@ -410,13 +420,22 @@ def _make_pages(
 
 
 def builtin() -> tuple[World, Question]:
-    """Return a world of the dev split and one question about it, for a first try."""
+    """Return a world of the dev split and one question about it, for a first try.
+
+    >>> world, question = builtin()
+    >>> question.plan
+    ('Which company does Julia Oakson work for?', 'Which city is #1 based in?')
+    """
     world, _ = make_world(SPLITS["dev"][0])
     return world, world.questions[BUILTIN]
 
 
 def builtin_gold() -> Gold:
-    """Return the right answer to the built-in question."""
+    """Return the right answer to the built-in question.
+
+    >>> builtin_gold().answer
+    'Rosedale'
+    """
     world, gold = make_world(SPLITS["dev"][0])
     return gold[world.questions[BUILTIN].id]
 

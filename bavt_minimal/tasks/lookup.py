@@ -20,6 +20,12 @@ class Lookup:
     is `title_weight` times BM25 (library bm25s) over titles plus BM25 over texts, of each text the first INDEXED
     characters.
     Raises TypeError if a title or a text is not a str, and ValueError if there are no pages.
+
+    >>> lookup = Lookup({"Ada": "Ada was born in London.", "London": "The mayor of London is John Gray."})
+    >>> lookup("london"), lookup("Where was Ada born?")
+    ('The mayor of London is John Gray.', 'Ada was born in London.')
+    >>> lookup("Oslo")
+    "No page found for 'Oslo'."
     """
 
     def __init__(self, pages: Mapping[str, str], title_weight: float = TITLE_WEIGHT) -> None:

@@ -11,7 +11,7 @@ from .text import answer_line, dropped_text, failure_text, reason_line
 
 # Okabe-Ito colors; every one of them is paired with a number, a word or a shape.
 BLUE, GREEN, ORANGE, RED = "#0072B2", "#009E73", "#E69F00", "#D55E00"
-INK, FAINT, LINE, PAPER = "#1a1a1a", "#595959", "#b8b8b8", "#ffffff"
+INK, FAINT, LINE, PAPER = "#1a1a1a", "#595959", "#8a8a8a", "#ffffff"
 BOX, GAP, ROW, MARGIN, TOP = 158, 42, 54, 20, 144  # pixels
 BAR = 70
 # What happens at a node while the search runs, by the kind of the event.
@@ -139,7 +139,7 @@ def box(rows: dict[int, float], node: Node, best: bool, now: str = "") -> list[s
     notes += [f"{node.dropped.total()} dropped"] if node.dropped else []
     notes += ["answer"] if node.terminal else ["failed"] if node.failures else []
     if notes:
-        parts.append(text(x + 8, y + 50, ", ".join(notes), RED if node.failures else FAINT, 9))
+        parts.append(text(x + 8, y + 50, ", ".join(notes), INK if node.failures else FAINT, 9))
     return [*parts, "</g>"]
 
 

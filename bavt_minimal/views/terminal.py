@@ -36,6 +36,10 @@ LABEL = 10
 class PlainView:
     """Writes one line an event, without colors or escape codes."""
 
+    out: IO[str]
+    picture: Picture
+    began: float
+
     def __init__(self, out: IO[str] | None = None):
         self.out, self.picture, self.began = out or sys.stdout, Picture(), time.monotonic()
 
@@ -54,9 +58,13 @@ class PlainView:
 class LiveView:
     """Redraws the search in place while it runs; `finish` leaves the whole tree and the answer."""
 
+    console: Console
+    picture: Picture
+    began: float
+
     def __init__(self, console: Console):
         self.console, self.picture, self.began = console, Picture(), time.monotonic()
-        self.lock = threading.Lock()  # rich redraws from a thread of its own
+        self.lock: threading.Lock = threading.Lock()  # rich redraws from a thread of its own
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
@@ -88,6 +96,9 @@ def report(picture: Picture, console: Console, seconds: float | None = None, gol
 
 class Drawing:
     """Lines of a picture for a terminal of some width. Text from outside enters as text, never as markup."""
+
+    picture: Picture
+    width: int
 
     def __init__(self, picture: Picture, width: int, ascii_only: bool = False):
         self.picture, self.width = picture, max(40, width)
