@@ -494,10 +494,8 @@ def test_a_the_in_a_title_does_not_decide() -> None:
     """Where ten pages are all there is, "the" is rare in titles, and common in texts as everywhere."""
     names = ["The Red Door", "Night Ferry", *(f"Actor {n}" for n in range(8))]
     pages = {name: f"{name} is one of the names that the film of the year brought to the public." for name in names}
-    query, world = (
-        "What was the name of the composer of the music of the film Night Ferry?",
-        World({}, (), {"q": pages}),
-    )
+    query = "What was the name of the composer of the music of the film Night Ferry?"
+    world = World({}, (), {"q": pages})
     tool = tool_for(world, "q")
     assert tool is not None and tool(query) == pages["Night Ferry"]
     assert Lookup(pages)(query) == pages["The Red Door"]  # as titles are weighed in the encyclopedia
@@ -680,7 +678,7 @@ def test_a_wrong_format_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for text in ("", "\x00\x01", "[1]", '{"a": 1}', "a,b\n"):
         own.write_text(text, "utf-8")
         assert suggest(own) == ""
-    assert suggest(tmp_path / "none") == ""
+    assert suggest(tmp_path / "none") == suggest("\0") == ""
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,7 @@ def suggest(path: str | os.PathLike[str]) -> str:
     try:
         with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
             head = file.read(2**16).lstrip()
-    except OSError:
+    except (OSError, ValueError):  # the second for a name that can be none
         return ""
     keys = set(re.findall(r'"(\w+)"\s*:', head))
     if head[:1] == "[" and {"question", "context"} <= keys:
