@@ -422,11 +422,11 @@ def test_real_model_greedy_is_ours(tmp_path: Path, hf: Model, real_model: HFMode
 def test_real_model_sampled(tmp_path: Path, hf: Model, real_model: HFModel) -> None:
     world, question = builtin()
     row = Row(input=question.text, target="?", metadata={"plan": list(question.plan), "pages": dict(world.pages)})
-    sample = run(tmp_path, hf, bavt(64, 16), row)
+    sample = run(tmp_path, hf, bavt(32, 8), row)
     told = sample.metadata["bavt"]
     assert sample.error is None and told["answer"]
     assert told["spent"]["tokens"] == counted(sample) > 0
-    assert told["spent"]["tokens"] <= 64
+    assert told["spent"]["tokens"] <= 32
     trace = trace_of(sample)
     prompts = [event.input[-1].text for event in sample.events if isinstance(event, ModelEvent)]
     checked = 0
