@@ -1,6 +1,6 @@
 """Do in a fresh folder what Binder's image does, in the same order, and run notebook 00 there with Binder's limits.
 
-    python3.11 binder/try_image.py [NOTEBOOK]      # Linux only; some 10 minutes, 3 GB of disk, downloads some 500 MB
+    python3.11 binder/try_image.py [NOTEBOOK]      # Linux only; 10 minutes or more, 3 GB of disk, downloads some 500 MB
 
 1. what git tracks is copied, and a virtual environment made, home and caches being empty folders
 2. the pip part of environment.yml (PyTorch's index only if it answers)
@@ -34,34 +34,46 @@ def pip_lines(environment: str) -> list[str]:
     return re.findall(r"^ +- (.+)$", environment.split("- pip:\n")[1], re.MULTILINE)
 
 
-def resident(session: int) -> int:
-    """Bytes in memory of all processes of a session."""
-    total = 0
+def family(process: int) -> set[int]:
+    """A process and all that descend from it: kernels have sessions of their own, so these would not do."""
+    parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            # After the name, which may hold blanks: state, parent, group, session.
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                total += int((folder / "statm").read_text().split()[1]) * PAGE
-        except (OSError, IndexError):  # it ended meanwhile
-            continue
+        with suppress(OSError, IndexError):  # it ended meanwhile
+            # After the name, which may hold blanks: state, parent.
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found, more = {process}, {process}
+    while more := {child for child, parent in parents.items() if parent in more} - found:
+        found |= more
+    return found
+
+
+def resident(process: int) -> int:
+    """Bytes in memory of a process and all that descend from it."""
+    total = 0
+    for each in family(process):
+        with suppress(OSError, IndexError):
+            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * PAGE
     return total
 
 
-def stop(session: int) -> None:
-    """End a process group that this script started."""
-    with suppress(ProcessLookupError):
-        os.killpg(session, signal.SIGKILL)
+def stop(process: int) -> None:
+    """End a process that this script started, and all that descend from it."""
+    for each in family(process):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def step(name: str, command: list[str], cwd: Path, env: dict[str, str], beside: int = 0) -> None:
-    """Run a command to its end, watching its memory and that of the session `beside` it. Exits if it fails."""
+    """Run a command to its end, watching its memory and that of the process `beside` it. Exits if it fails."""
     start, peak, log = time.monotonic(), 0, cwd.parent / "log.txt"
     with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=file, start_new_session=True)
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=file, stderr=file)
         while process.poll() is None and peak <= LIMIT:
             peak = max(peak, resident(process.pid) + (resident(beside) if beside else 0))
             time.sleep(0.1)
-        stop(process.pid)  # what it may have left running
+        if process.returncode is None:
+            stop(process.pid)
+            process.wait()
     spent = f"{name:12} {(time.monotonic() - start) / 60:5.1f} minutes, peak {peak / 2**20:5.0f} MiB"
     print(spent, flush=True)
     if peak > LIMIT or process.returncode:
@@ -93,7 +105,7 @@ def main(notebook: str) -> None:
         step("postBuild", ["./binder/postBuild"], clone, env)
         lab = ["jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"]
         with (work / "lab.txt").open("wb") as file:
-            server = subprocess.Popen(lab, cwd=clone, env=env, stdout=file, stderr=file, start_new_session=True)
+            server = subprocess.Popen(lab, cwd=clone, env=env, stdout=file, stderr=file)
         try:
             run = ["jupyter", "nbconvert", "--execute", "--to=notebook", f"--output-dir={work}"]
             step("notebook", [*run, f"notebooks/{notebook}"], clone, env, beside=server.pid)

@@ -1,6 +1,6 @@
 """Build wheel and sdist, look into both, install each in a clean environment and use it outside the clone.
 
-    python tests/packages.py     # some 10 minutes, 3 GB of disk
+    python tests/packages.py     # 10 minutes or more, 3 GB of disk
 
 Needs the network, and `build` and `twine` (pip install build twine) in the Python that runs it; whichever Python that
 is, 3.11 or newer, is the one that is tried. The weights come from the usual cache, or are fetched.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -158,16 +159,25 @@ def test_the_dev_container_sets_itself_up():
     assert any(line.startswith("pip install") and "-c constraints.txt -e" in line for line in lines)
 
 
+IMAGE = runpy.run_path(str(ROOT / "binder" / "try_image.py"), run_name="try_image")
+
+
 def test_the_image_is_tried_with_the_pip_part_of_the_environment():
-    names = {"__file__": str(ROOT / "binder" / "try_image.py"), "__name__": "try_image"}
-    exec(compile(text("binder/try_image.py"), "try_image.py", "exec"), names)
     environment = "dependencies:\n  - python=3.11\n  - pip\n  - pip:\n      - --index x\n      - a==1\n      - b==2\n"
-    assert names["pip_lines"](environment) == ["--index x", "a==1", "b==2"]
-    if sys.platform == "linux":
-        with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
-            assert 0 < names["resident"](process.pid) < 2**26
-            names["stop"](process.pid)
-        assert names["resident"](process.pid) == 0
+    assert IMAGE["pip_lines"](environment) == ["--index x", "a==1", "b==2"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_is_that_of_all_descendants():
+    # The child has a session of its own, as a kernel has, and 64 MiB.
+    child = "data = bytearray(2**26); print('ready', flush=True); import time; time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], start_new_session=True)"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        members = IMAGE["family"](process.pid)
+        assert len(members) == 2 and 2**26 < IMAGE["resident"](process.pid) < 2**28
+        IMAGE["stop"](process.pid)
+    assert IMAGE["resident"](process.pid) == 0
 
 
 # Texts
