@@ -30,7 +30,7 @@ project = "bavt_minimal"
 author = "The bavt_minimal authors"
 extensions = ["sphinx.ext.autodoc", "myst_nb"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "docs/**.md", "notebooks/*.md", "notebooks/*.ipynb"]
+include_patterns = ["*.md", "docs/**.md", "notebooks/*.md", "notebooks/*.ipynb"]
 exclude_patterns = [".venv", "build"]
 nitpick_ignore_regex = [("py:.*", r"(?!bavt_minimal\.).*|.*\.Item")]  # the types of other libraries, a type variable
 suppress_warnings = ["ref.python"]  # two modules have a class State
@@ -85,7 +85,7 @@ def prepare(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 class Outside(SphinxTransform):
-    """Links to files of the repository that are no pages go to its web address."""
+    """Links to files of the repository that are no pages go to its web address; pictures elsewhere become words."""
 
     default_priority = 5
 
@@ -101,6 +101,9 @@ class Outside(SphinxTransform):
             kind = "tree" if (ROOT / path).is_dir() else "blob"
             link = nodes.reference("", "", *node.children, refuri=f"{REPOSITORY}/{kind}/main/{path}", internal=False)
             node.replace_self(link)
+        for image in [*self.document.findall(nodes.image)]:  # badges: a page asks no other host for anything
+            if image["uri"].startswith("http"):
+                image.replace_self(nodes.Text(image.get("alt", "")))
 
 
 def mathml(writer: Any, node: nodes.math | nodes.math_block) -> None:
