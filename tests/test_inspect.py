@@ -49,6 +49,7 @@ from bavt_minimal.models.server import request_seed
 from bavt_minimal.steps import Sample
 from bavt_minimal.tasks import Lookup, World, builtin, load_split, save_data
 from bavt_minimal.tasks.data import Gold, Question
+from bavt_minimal.tasks.formats import load_questions
 from bavt_minimal.tasks.inspect_eval import (
     InspectModel,
     bavt,
@@ -369,7 +370,7 @@ def test_encyclopedia_has_the_splits_questions() -> None:
     ]
     assert len(rows) == len(expected) == 4
     for found, (question, gold, world) in zip(rows, expected, strict=True):
-        assert (found.id, found.input, found.target) == (question.id, question.text, gold.answer)
+        assert (found.id, found.input, found.target) == (question.id, question.text, [gold.answer])
         assert found.metadata == {"plan": list(question.plan), "pages": dict(world.pages)}
 
 
@@ -384,6 +385,18 @@ def test_questions_of_a_file_and_the_score(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='give some an "answer"'):
         to_dataset([(world, {})])
     assert "pages" not in (to_dataset([(world, {"a": Gold("Eva")})], pages=False)[0].metadata or {})
+
+
+def test_a_published_file_keeps_each_questions_pages_and_aliases() -> None:
+    path = Path(__file__).parent / "data_formats" / "musique.jsonl"
+    world, golds = load_questions(path, "musique")
+    rows = questions(str(path), format="musique").dataset
+    assert len(rows) == len(golds) > 1
+    for row in rows:
+        assert row.target == [golds[row.id].answer, *golds[row.id].aliases]
+        assert row.metadata["pages"] == world.own_pages[row.id] and row.metadata["title_weight"] == 0.0
+    assert any(golds[row.id].aliases for row in rows)
+    assert len(questions(str(path), format="musique", limit=1).dataset) == 1
 
 
 # The real model

@@ -1,6 +1,7 @@
 """Inspect AI (UK AISI, `inspect_ai`): the search as a solver, and questions over pages as a task.
 
     inspect eval bavt_minimal/encyclopedia --model openai/gpt-4o-mini
+    inspect eval bavt_minimal/questions -T data=hotpot.json -T format=hotpotqa -T limit=300 --model openai/gpt-4o-mini
     inspect eval bavt_minimal/questions -T data=mine.json --solver bavt_minimal/bavt -S budget_tokens=500 --model ...
 
 The search runs in a worker thread of its own; what it asks of the model and the tool is done by Inspect's event loop.
@@ -58,7 +59,8 @@ from ..views.fold import Picture
 from ..views.text import event_lines, render_text
 from .data import Gold, World, load_data
 from .encyclopedia import load_split
-from .lookup import Lookup
+from .formats import load_questions
+from .lookup import TITLE_WEIGHT, Lookup
 
 CRITICS = ("logprob", "prompted", "constant")
 PLANS = ("given", "drawn", "none")
@@ -319,7 +321,9 @@ def bavt(
             "constant": ConstantCritic,
         }
         judge = critic if callable(critic) else judges[critic]()
-        find = own or (_definition(lookup(state.metadata["pages"])) if state.metadata.get("pages") else None)
+        find = own
+        if own is None and state.metadata.get("pages"):
+            find = _definition(lookup(state.metadata["pages"], state.metadata.get("title_weight", TITLE_WEIGHT)))
         search = BudgetAwareValueTreeSearch(
             model,
             judge,
@@ -382,9 +386,9 @@ def trace_of(sample: EvalSample) -> Trace:
 
 
 @tool
-def lookup(pages: Mapping[str, str]) -> Tool:
+def lookup(pages: Mapping[str, str], title_weight: float = TITLE_WEIGHT) -> Tool:
     """The lookup over `pages` (title: text) as an Inspect tool."""
-    find = Lookup(pages)
+    find = Lookup(pages, title_weight)
 
     async def execute(query: str) -> str:
         """Find the page for a title or a question.
@@ -442,9 +446,9 @@ def to_dataset(worlds: Iterable[tuple[World, Mapping[str, Gold]]], pages: bool =
     samples = [
         datasets.Sample(
             input=question.text,
-            target=gold[question.id].answer,
+            target=[gold[question.id].answer, *gold[question.id].aliases],
             id=question.id,
-            metadata={"plan": list(question.plan)} | ({"pages": dict(world.pages)} if pages else {}),
+            metadata={"plan": list(question.plan)} | (_pages(world, question.id) if pages else {}),
         )
         for world, gold in worlds
         for question in world.questions
@@ -453,6 +457,13 @@ def to_dataset(worlds: Iterable[tuple[World, Mapping[str, Gold]]], pages: bool =
     if not samples:
         raise ValueError('no question has an answer: give some an "answer", which the scorer compares with')
     return datasets.MemoryDataset(samples, name="bavt_minimal")
+
+
+def _pages(world: World, question: str) -> dict[str, Any]:
+    """What the lookup of a question needs, as `tool_for` has it."""
+    if question in world.own_pages:
+        return {"pages": dict(world.own_pages[question]), "title_weight": 0.0}
+    return {"pages": dict(world.pages)}
 
 
 @task
@@ -464,6 +475,13 @@ def encyclopedia(split: str = "test", worlds: int = 10, questions_per_world: int
 
 
 @task
-def questions(data: str) -> Task:
-    """The questions of a JSON file (see `tasks.data`) that have an answer."""
-    return Task(dataset=to_dataset([load_data(data)]), solver=bavt(), scorer=exact())
+def questions(data: str, format: str | None = None, limit: int | None = None) -> Task:
+    """The questions that have an answer of a JSON file (see `tasks.data`), or of one in a format of `tasks.formats`.
+
+    `limit`: only the first so many are read, of a file with a format.
+    """
+    return Task(
+        dataset=to_dataset([load_questions(data, format, limit) if format else load_data(data)]),
+        solver=bavt(),
+        scorer=exact(),
+    )
