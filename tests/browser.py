@@ -63,6 +63,7 @@ ACTS: dict[str, list[Act]] = {
     "00_first_search": [slide, click(0), click(1)],
     "02_the_critic": [tick, choose(0)],
     "03_budget_aware_selection": [slide, choose(0)],
+    "04_the_search": [slide, click(0)],
     "05_efficiency": [choose(0), choose(1), choose(2), click(0)],
 }
 
