@@ -170,7 +170,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     def digest(seed: int) -> str:
         world, gold = make_world(seed, 5)
         parts = [list(world.pages.items()), [vars(q) for q in world.questions]]
-        parts.append([[key, vars(value)] for key, value in gold.items()])
+        parts.append([[key, {k: v for k, v in vars(value).items() if k != "aliases"}] for key, value in gold.items()])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     assert digest(7) == digest(7) != digest(8)

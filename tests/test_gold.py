@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -90,12 +91,12 @@ def test_the_kernel_does_not_import_the_tasks_or_the_oracle() -> None:
     for name in KERNEL:
         source = inspect.getsource(importlib.import_module(f"bavt_minimal.{name}"))
         assert "tasks" not in [line.split()[1] for line in source.splitlines() if line.startswith("from .")]
-        assert "Gold" not in source.replace("tasks.Gold", "") and "OracleCritic" not in source
+        assert "Gold" not in re.sub(r">>> .*", "", source).replace("tasks.Gold", "") and "OracleCritic" not in source
 
 
 def test_neither_a_question_nor_a_world_holds_the_answer() -> None:
     assert {field.name for field in dataclasses.fields(Question)} == {"id", "text", "plan"}
-    assert {field.name for field in dataclasses.fields(World)} == {"pages", "questions"}
+    assert {field.name for field in dataclasses.fields(World)} == {"pages", "questions", "own_pages"}
     world, gold = make_world(SPLITS["dev"][0], 20)
     for question in world.questions:
         assert gold[question.id].answer not in (question.text, *question.plan)

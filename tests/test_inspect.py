@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -400,6 +401,19 @@ def test_a_published_file_keeps_each_questions_pages_and_aliases() -> None:
 
 
 # The real model
+
+
+@pytest.fixture(autouse=True, scope="module")
+def logging_as_it_was() -> Iterator[None]:
+    """Inspect raises the level of all loggers and takes what a task's package logs, where other tests look for it."""
+    root, ours = logging.getLogger(), logging.getLogger("bavt_minimal")
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    ours.setLevel(logging.NOTSET)
+    ours.propagate = True
+    ours.handlers.clear()
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,8 @@ def names(requirements: list[str]) -> set[str]:
 CORE = names(PROJECT["dependencies"])
 NOTEBOOKS = names(PROJECT["optional-dependencies"]["notebooks"])
 TEST = names(PROJECT["optional-dependencies"]["test"]) - {"bavt-minimal"}
-DASK, PEERS, BROWSER, INSPECT = (
-    names(PROJECT["optional-dependencies"][extra]) for extra in ("dask", "peers", "browser", "inspect")
+DASK, PEERS, BROWSER, INSPECT, HUB = (
+    names(PROJECT["optional-dependencies"][extra]) for extra in ("dask", "peers", "browser", "inspect", "hub")
 )
 INSPECT_ONLY = "bavt_minimal.tasks.inspect_eval"  # needs its extra; all others do without theirs
 
@@ -84,7 +84,7 @@ def third_party(paths: list[Path]) -> set[str]:
 
 
 def test_imports_are_declared() -> None:
-    assert third_party(sorted(PACKAGE.rglob("*.py"))) <= CORE | NOTEBOOKS | DASK | INSPECT
+    assert third_party(sorted(PACKAGE.rglob("*.py"))) <= CORE | NOTEBOOKS | DASK | INSPECT | HUB
     optional = DASK | PEERS | BROWSER | INSPECT
     assert third_party(sorted((ROOT / "tests").rglob("*.py"))) <= CORE | NOTEBOOKS | TEST | optional
 

@@ -22,7 +22,6 @@ questions); comparisons have none. HotpotQA and Bamboogle have none: the search'
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -268,7 +267,7 @@ def read_hub(source: str) -> Iterator[Record]:
     if asked is None:
         raise ValueError(f"{source!r} must be like hub:OWNER/NAME#CONFIG@SPLIT, with or without #CONFIG.")
     try:
-        datasets = importlib.import_module("datasets")  # optional, and large
+        import datasets  # optional, and large
     except ImportError as error:
         raise ImportError(f"{source} needs the package datasets; run: pip install datasets") from error
     try:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 try:
@@ -28,6 +28,7 @@ try:
     from inspect_ai.model import (
         ChatCompletionChoice,
         ChatMessageAssistant,
+        ChatMessageTool,
         GenerateConfig,
         Logprob,
         Model,
@@ -414,15 +415,15 @@ def _call(tool: ToolDef, model: InspectModel, query: str) -> str:
     """Call a tool as Inspect does for a model: with approval, in the transcript. Raises what it raises."""
     arguments = {tool.parameters.required[0]: query}
     call = ToolCall(id=f"bavt_{uuid4().hex[:12]}", function=tool.name, arguments=arguments)
-    asked = [ChatMessageAssistant(content="", tool_calls=[call])]
+    asked = ChatMessageAssistant(content="", tool_calls=[call])
     try:
-        (answer, *_), _ = anyio.from_thread.run(execute_tools, asked, [tool])
+        (answer, *_), _ = anyio.from_thread.run(partial(execute_tools, [asked], [tool]))
     except LimitExceededError as error:
         model.limit = error
         raise
-    if answer.error is not None:
+    if isinstance(answer, ChatMessageTool) and answer.error is not None:
         raise RuntimeError(answer.error.message)
-    return cast(str, answer.text)
+    return answer.text
 
 
 @scorer(metrics=[accuracy(), stderr()])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import bm25s
 import numpy as np
 
 from .data import World, title_key
@@ -73,7 +72,9 @@ class _Index:
     def __init__(self, texts: Sequence[str]) -> None:
         tokens = _tokens(texts)
         self._size, self._words = len(texts), {word for text in tokens for word in text}
-        self._bm25 = bm25s.BM25()
+        from bm25s import BM25  # here, because it takes a while that `bavt --help` has not
+
+        self._bm25 = BM25()
         if self._words:
             self._bm25.index(tokens, show_progress=False)
 
@@ -84,4 +85,6 @@ class _Index:
 
 def _tokens(texts: Sequence[str]) -> list[list[str]]:
     # No English stop list: it would drop words of other languages and make some titles unfindable.
-    return bm25s.tokenize(list(texts), stopwords=None, token_pattern=r"\w+", return_ids=False, show_progress=False)
+    from bm25s import tokenize
+
+    return tokenize(list(texts), stopwords=None, token_pattern=r"\w+", return_ids=False, show_progress=False)

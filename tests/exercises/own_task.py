@@ -292,8 +292,8 @@ def nan_only(trace):
 
 
 def every_field(trace):
-    steps = [row for event in trace.events if event.kind == "expanded" for row in event.data["steps"]]
-    return "cut off" if steps and not any(row[3] for row in steps) else diagnose(trace)
+    pages = [event.data["page"] for event in trace.events if event.kind == "read"]
+    return "pages" if pages and all(not page or page.startswith("No page") for page in pages) else diagnose(trace)
 
 
 def nan_is_a_number(trace):
