@@ -163,6 +163,7 @@ def check_plan(question: object, plan: Plan) -> tuple[str, ...]:
     """The plan as a tuple; without one the question is its own single step. Raises ValueError or TypeError.
 
     A question refers to no answer: its "#1", as of a song, becomes "number 1".
+
     >>> check_plan("Who is the mayor?", None)
     ('Who is the mayor?',)
     >>> check_plan("Who is the mayor?", ["Where was Ada born?", "Who is the mayor of #2?"])

@@ -38,6 +38,7 @@ class World:
 
     `own_pages`: question id -> its pages, where each question is to be answered from pages of its own; the same title
     may then have another text for another question.
+
     >>> pages = {"Ada": "Ada was born in London.", "London": "The mayor of London is John Gray."}
     >>> plan = ("Where was Ada born?", "Who is the mayor of #1?")
     >>> question = Question("1", "Who is the mayor of Ada's birthplace?", plan)
