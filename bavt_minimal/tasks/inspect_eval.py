@@ -61,7 +61,7 @@ from ..views.text import event_lines, render_text
 from .data import Gold, World, load_data
 from .encyclopedia import load_split
 from .formats import load_questions
-from .lookup import TITLE_WEIGHT, Lookup
+from .lookup import TITLE_WEIGHT, Lookup, pages_for
 
 CRITICS = ("logprob", "prompted", "constant")
 PLANS = ("given", "drawn", "none")
@@ -462,9 +462,8 @@ def to_dataset(worlds: Iterable[tuple[World, Mapping[str, Gold]]], pages: bool =
 
 def _pages(world: World, question: str) -> dict[str, Any]:
     """What the lookup of a question needs, as `tool_for` has it."""
-    if question in world.own_pages:
-        return {"pages": dict(world.own_pages[question]), "title_weight": 0.0}
-    return {"pages": dict(world.pages)}
+    own, title_weight = pages_for(world, question)
+    return {"pages": dict(own)} | ({"title_weight": title_weight} if title_weight != TITLE_WEIGHT else {})
 
 
 @task

@@ -57,15 +57,19 @@ class Lookup:
         return self._pages[title]
 
 
-def tool_for(world: World, question: str = "") -> Lookup | None:
-    """The lookup over the pages of a question, by its id, or over all; None where there are no pages.
+def pages_for(world: World, question: str = "") -> tuple[Mapping[str, str], float]:
+    """The pages of a question, by its id, or all pages, and the weight of their titles.
 
     Of a question's own ten or twenty, the few titles with a "the" would win by it: there the title, which stands in the
     text too, has no weight of its own.
     """
-    if question in world.own_pages:
-        return Lookup(world.own_pages[question], title_weight=0.0)
-    return Lookup(world.pages) if world.pages else None
+    return (world.own_pages[question], 0.0) if question in world.own_pages else (world.pages, TITLE_WEIGHT)
+
+
+def tool_for(world: World, question: str = "") -> Lookup | None:
+    """The lookup over the pages of a question, by its id, or over all; None where there are no pages."""
+    pages, title_weight = pages_for(world, question)
+    return Lookup(pages, title_weight) if pages else None
 
 
 class _Index:
