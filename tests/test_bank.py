@@ -44,6 +44,15 @@ def whole(sample: Sample) -> tuple[Any, ...]:
     return sample.text, sample.tokens, tuple(round(x, DIGITS) for x in sample.logprobs), sample.finished
 
 
+def test_a_step_longer_than_its_draws_is_an_error_and_not_cut_off_silently() -> None:
+    remembered = Remembered(Bank(), Counting, most=12)
+    remembered.sample("Where?", 1, max_new_tokens=12, **OPTIONS)
+    with pytest.raises(ValueError, match="max_new_tokens must be at most 12, as in this bank, got 13"):
+        remembered.sample("Where?", 1, max_new_tokens=13, **OPTIONS)
+    with pytest.raises(ValueError, match="at most 8,"):
+        Remembered(Bank(), Counting).sample("Where?", 1, max_new_tokens=9, **OPTIONS)
+
+
 @given(calls=st.lists(st.tuples(st.integers(0, 2 * SEEDS), st.integers(0, 20), st.integers(1, 5)), max_size=12))
 def test_draws_are_those_of_the_model_each_made_once_and_of_one_seed_only(calls: list[tuple[int, int, int]]) -> None:
     model, bank = Counting(), Bank()

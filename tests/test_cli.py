@@ -663,6 +663,21 @@ def test_resume_with_other_settings(data: Path, tmp_path: Path, options: list[st
     assert trace.read_bytes() == before
 
 
+def test_a_step_may_be_longer(data: Path, tmp_path: Path) -> None:
+    trace, common = str(tmp_path / "trace.json"), ("--data", str(data), "--critic", "logprob", "--json")
+    assert json.loads(run(*common, "--max-new-tokens", "1", "--save", trace)[1])["reason"] != "confident"
+    with pytest.raises(UserError, match="--max-new-tokens 8: the trace was made with 1"):
+        run("--resume", trace, "--data", str(data), "--max-new-tokens", "8")
+    long = "the city of Rome on the river Tiber in Italy"
+    answers = [
+        json.loads(run(*common, "--plan", "given", "Where?", *options, model=ScriptedModel({}, {long: 1.0}))[1])[
+            "answer"
+        ]
+        for options in ((), ("--max-new-tokens", "12"))
+    ]
+    assert answers[0] != long and answers[1] == long
+
+
 def test_resume_with_other_pages(data: Path, tmp_path: Path) -> None:
     trace = tmp_path / "t.json"
     run("--data", str(data), "--save", str(trace))

@@ -150,6 +150,23 @@ def test_a_bank_keeps_what_ones_own_model_said_apart_from_another_ones(tmp_path:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_steps_may_be_longer_and_a_bank_is_for_one_length(tmp_path: Path) -> None:
+    long = "the city of Rome on the river Tiber in Italy"  # 11 tokens
+    data = Data({"a": "b"}, (Question("q", "Where?", ("Where?",)),)), {"q": Gold(long)}
+    right = {}
+    for most, folder in ((8, tmp_path), (12, tmp_path), (12, None)):
+        bench = Bench(ScriptedModel({}, {long: 1.0}), data, bank=folder, max_new_tokens=most)
+        rows = benchmark_budget_efficiency(bench, {VOTE: TIERS[1:2], "bavt, logprob": TIERS[1:2]}, seeds=2)
+        right[most, folder] = [row["right"] for row in rows]
+    assert right == {(8, tmp_path): [False] * 4, (12, tmp_path): [True] * 4, (12, None): [True] * 4}
+    assert len(list(tmp_path.iterdir())) == 2
+    short = Bench(ScriptedModel({}, {long: 1.0}), data, methods={VOTE: chains(max_new_tokens=3)}, max_new_tokens=12)
+    (row,) = benchmark_budget_efficiency(short, {VOTE: TIERS[:1]}, seeds=1)
+    assert not row["right"] and row["used"] % 3 in (0, 2)  # a method's own word goes first
+    with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
+        Bench(max_new_tokens=0)
+
+
 def test_a_method_of_ones_own_keeps_its_name() -> None:
     built: list[Any] = []
 

@@ -76,7 +76,8 @@ class Remembered:
     """A `LanguageModel` that asks its bank first and the model only for what is not there.
 
     `model`: a function that loads it, called when it is first needed; None: the bank must have everything, else
-    LookupError. `head`: what it says of a sample is kept with the sample, in place of the hidden states.
+    LookupError. `head`: what it says of a sample is kept with the sample, in place of the hidden states. `most`: tokens
+    of a step, to which all are drawn: a bank is for one length.
     """
 
     bank: Bank
@@ -84,6 +85,7 @@ class Remembered:
     adapter: str
     make_head: Callable[[], Judge] | None
     name: str
+    most: int
 
     def __init__(
         self,
@@ -92,8 +94,10 @@ class Remembered:
         role: str = "",
         head: Callable[[], Judge] | None = None,
         name: str = "bank",
+        most: int = STEP[1],
     ):
         self.bank, self.make, self.adapter, self.make_head, self.name = bank, model, role, head, name
+        self.most = most
 
     @cached_property
     def model(self) -> LanguageModel:
@@ -110,8 +114,13 @@ class Remembered:
     def sample(
         self, prompt: str, k: int, *, first: int = 0, seed: int = 0, max_new_tokens: int = 8, **options: Any
     ) -> list[Sample]:
-        """As of a model with other noise: seed s has every `SEEDS`-th draw of the state."""
+        """As of a model with other noise: seed s has every `SEEDS`-th draw of the state.
+
+        Raises ValueError for more tokens than the bank's draws have.
+        """
         stop = tuple(options.get("stop", ("\n",)))
+        if max_new_tokens > (most := self.longest(stop)):
+            raise ValueError(f"max_new_tokens must be at most {most}, as in this bank, got {max_new_tokens}")
         base, lane = divmod(seed, SEEDS)
         settings = (base, options.get("temperature"), options.get("top_k"), *stop)
         row = self.bank.row("draws", self.adapter, settings, *shorten(prompt))
@@ -125,7 +134,7 @@ class Remembered:
 
     def draw(self, row: dict[str, Any], prompt: str, least: int, seed: int, stop: Key, options: dict[str, Any]) -> None:
         """Make at least so many draws of a state, by blocks. Equal ones are written once."""
-        at_once, most = PLAN if "\n\n" in stop else STEP
+        at_once = (PLAN if "\n\n" in stop else STEP)[0]
         texts, draws = row.setdefault("texts", []), row.setdefault("draws", [])
         wanted = at_once
         while wanted < least:
@@ -133,7 +142,7 @@ class Remembered:
         wanted = 1 if options.get("temperature") == 0 else wanted
         options = {**options, "layers": getattr(self.head, "layers", ())}
         for sample in self.model.sample(
-            prompt, wanted - len(draws), first=len(draws), seed=seed, max_new_tokens=most, **options
+            prompt, wanted - len(draws), first=len(draws), seed=seed, max_new_tokens=self.longest(stop), **options
         ):
             kept = [sample.text, sample.tokens, [round(x, DIGITS) for x in sample.logprobs], sample.finished]
             known = next((i for i, text in enumerate(texts) if text[:4] == kept), len(texts))
@@ -142,6 +151,10 @@ class Remembered:
                 self.bank.said.setdefault(shorten(prompt)[1], []).append(f" {sample.text}\n")
             draws.append(known)
         self.bank.fresh = True
+
+    def longest(self, stop: Key) -> int:
+        """The most tokens of a draw."""
+        return PLAN[1] if "\n\n" in stop else self.most
 
     def judge(self, sample: Sample) -> float | None:
         """The head's probability for a sample that brought its hidden states."""

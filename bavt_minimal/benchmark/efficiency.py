@@ -32,7 +32,7 @@ from ..steps import Tool
 from ..tasks.data import Gold, Question, World
 from ..tasks.encyclopedia import SPLITS, make_world
 from ..tasks.lookup import tool_for
-from .bank import Bank, Remembered, RememberedHead
+from .bank import STEP, Bank, Remembered, RememberedHead
 from .faults import fault
 from .methods import BAVT, CHARGED, METHODS, RERANK, VOTE, Method, Parts, chains, tree
 from .run import run_jobs
@@ -87,6 +87,7 @@ class Bench:
     `tool`: by default one that looks up the world's pages, or those of a question if it has its own.
     `bank`: a folder of what the model said, read and added to; None: in memory, for a question at a time.
     `offline`: the model is never loaded, the bank must have all. `fresh`: no bank, so that seconds mean something.
+    `max_new_tokens`: of a step, for every method that does not say so itself.
     """
 
     model: Any = None
@@ -97,6 +98,7 @@ class Bench:
     fresh: bool = False
     methods: Mapping[str, Method] = field(default_factory=lambda: METHODS)
     parts: Parts | None = None  # the user's own, in place of the model's
+    max_new_tokens: int = STEP[1]
 
     def __call__(self, jobs: list[Job]) -> list[Row]:
         """A row for each job."""
@@ -125,6 +127,12 @@ class Bench:
         if self.model is not None:
             self.critics = ("logprob", "prompted")
         self.methods = {**own_methods(self.critics), **self.methods}  # a method of the user's keeps its name
+        if check_count("max_new_tokens", self.max_new_tokens, least=1) != STEP[1]:
+            self.methods = {name: self.cap(method) for name, method in self.methods.items()}
+
+    def cap(self, method: Method) -> Method:
+        """The method with steps of this length."""
+        return replace(method, options={"max_new_tokens": self.max_new_tokens, **method.options})
 
     def part(self, jobs: Iterable[Job]) -> Bench:
         """What these jobs need: all else would be sent along with every batch."""
@@ -173,11 +181,12 @@ class Bench:
         return job.question if self.data is not None else job.question.rpartition("-")[0]
 
     def file_of(self, key: str) -> str:
-        """The name of a world's or a question's file in the bank; another model has files of its own."""
-        if self.model is None and self.data is None:
+        """The name of a world's or a question's file in the bank; another model or length has files of its own."""
+        length = f"\0{self.max_new_tokens}" if self.max_new_tokens != STEP[1] else ""
+        if self.model is None and self.data is None and not length:
             return key
         model = getattr(self.model, "name", self.model)
-        return hashlib.sha256(f"{model}\0{key}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{model}\0{key}{length}".encode()).hexdigest()[:16]
 
     def make_parts(self, bank: Bank) -> Parts:
         """The model in its roles, each asking the bank first."""
@@ -185,10 +194,10 @@ class Bench:
             return self.parts
         if self.model is not None:
             own = load(self.model) if isinstance(self.model, (str, Path)) else self.model
-            model = own if self.fresh else Remembered(bank, lambda: own, name=own.name)
+            model = own if self.fresh else Remembered(bank, lambda: own, name=own.name, most=self.max_new_tokens)
             critics: dict[str, Any] = {"logprob": LogProbCritic(), "prompted": PromptedCritic(model)}
             return Parts(model, critics, planner=Planner(model, examples=PLAN_EXAMPLES))
-        return fresh_parts() if self.fresh else remembered_parts(bank, self.offline)
+        return fresh_parts() if self.fresh else remembered_parts(bank, self.offline, self.max_new_tokens)
 
     def row(self, job: Job, parts: Parts, tool: Tool | None, question: Question, gold: Gold | None) -> Row:
         """Run one search. A question that has no plan is planned by the model, if it can, as in `bavt ask`."""
@@ -273,11 +282,11 @@ def fresh_parts() -> Parts:
     return Parts(load(), critics, view, Planner(load(role="planner")))
 
 
-def remembered_parts(bank: Bank, offline: bool) -> Parts:
+def remembered_parts(bank: Bank, offline: bool, most: int = STEP[1]) -> Parts:
     """The same with a bank between, so that nothing is loaded before it is needed."""
 
     def view(role: str = "", head: Any = None) -> Remembered:
-        return Remembered(bank, None if offline else partial(load, None, role), role, head)
+        return Remembered(bank, None if offline else partial(load, None, role), role, head, most=most)
 
     actor, tuned, head = view(head=lambda: load_mix().parts["head"]), view("critic"), RememberedHead()
     facts = json.loads((SHIPPED / "head" / "mix.json").read_text(encoding="utf-8"))

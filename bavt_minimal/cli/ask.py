@@ -62,16 +62,16 @@ class Job:
 
     def searcher(self, model: LanguageModel) -> Searcher:
         """The search that was asked for."""
-        chosen, planner, judge = self.settings, self.planner(model), None
+        chosen, judge = self.settings, None
+        options: dict[str, Any] = {name: chosen[name] for name in ("seed", "max_new_tokens")}
+        options["planner"] = self.planner(model)
         budget = Budget(chosen["tokens"], chosen["tool_calls"])
         if chosen["method"] != "parallel":
             judge = trained.load_critic(chosen["critic"], cast("HFModel", model))
         if chosen["method"] == "bavt":
             selection = make_selection(chosen["selection"], chosen["tokens"])
-            return BudgetAwareValueTreeSearch(
-                model, judge, budget, self.tool, selection=selection, seed=chosen["seed"], planner=planner
-            )
-        return ParallelChains(model, judge, budget, self.tool, seed=chosen["seed"], planner=planner)
+            return BudgetAwareValueTreeSearch(model, judge, budget, self.tool, selection=selection, **options)
+        return ParallelChains(model, judge, budget, self.tool, **options)
 
     def planner(self, model: LanguageModel) -> Planner | None:
         """Who makes the plans: the shipped adapter, or another model by worked examples; None: nobody has to."""
@@ -251,10 +251,11 @@ def settings_of(header: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"--resume: unknown method {plain(header.get('method'), 80)!r} in the trace")
     if method == "parallel" and header.get("answer_rule") == "best":
         method = "rerank"
-    found = {name: header.get(name) for name in ("tokens", "tool_calls", "seed")} | {"method": method}
+    numbers = ("tokens", "tool_calls", "seed", "max_new_tokens")
+    found = {name: header.get(name) for name in numbers} | {"method": method}
     found["plan"] = "own" if "planner" in header else "given"
-    for name in ("tokens", "tool_calls", "seed"):
-        if not (type(found[name]) is int or (found[name] is None and name != "seed")):
+    for name in numbers:
+        if not (type(found[name]) is int or (found[name] is None and name in ("tokens", "tool_calls"))):
             raise UserError(f"--resume: {name} is {plain(found[name], 80)!r} in the trace, not a whole number")
     kernel: dict[str, Critic] = {"logprob": LogProbCritic(), "constant": ConstantCritic()}
     critics = {describe(critic): name for name, critic in kernel.items()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..views.fold import plain
 from .data import add_options, check, load
-from .main import PLANS, UsageError, UserError, check_out, count
+from .main import DEFAULTS, PLANS, UsageError, UserError, add_length, check_out, count
 
 if TYPE_CHECKING:
     from ..tasks.data import Gold, World
@@ -30,6 +30,7 @@ OPTIONS_OF_A_RUN = (
     "aliases",
     "plan",
     "model",
+    "max_new_tokens",
     "bank",
     "store",
 )
@@ -61,6 +62,7 @@ def add_parser(commands: Any) -> None:
     add_options(bench)
     bench.add_argument("--plan", choices=PLANS, help="own: the plans that come with --data are not used")
     bench.add_argument("--model", metavar="SOURCE", help="a folder, a hub id or a server's address")
+    add_length(bench)
     bench.add_argument("--bank", metavar="DIR", help="keep here what the model said, so that a later run draws less")
     bench.add_argument("--fresh", action="store_true", help="share no samples, so that the seconds mean something")
     bench.add_argument("--store", metavar="FILE", help="keep the rows here as they come (default bench.sqlite)")
@@ -101,7 +103,9 @@ def run(args: argparse.Namespace) -> int:
     if args.bank and Path(args.bank).expanduser().is_file():
         raise UserError(f"--bank {plain(args.bank, 500)}: that is a file; name a folder")
     data = read_data(args)
-    bench = Bench(args.model, data, bank=Path(args.bank).expanduser() if args.bank else None, fresh=args.fresh)
+    bank = Path(args.bank).expanduser() if args.bank else None
+    length = args.max_new_tokens or int(DEFAULTS["max_new_tokens"])
+    bench = Bench(args.model, data, bank=bank, fresh=args.fresh, max_new_tokens=length)
     own = data is not None or args.model is not None
     if own and args.preset not in (None, "tiers"):
         raise UsageError(f"--preset {args.preset} is for the default model and its questions")
@@ -200,6 +204,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     asked = {"model": args.model or "default", "data": args.data, "fresh": args.fresh}
     # Not there in a store of an earlier version, which is as if they were None.
     asked |= {"format": args.format, "aliases": args.aliases, "plan": "own" if args.plan == "own" else None}
+    asked["max_new_tokens"] = None if args.max_new_tokens == DEFAULTS["max_new_tokens"] else args.max_new_tokens
     return {"version": __version__, **asked, **digests()}
 
 

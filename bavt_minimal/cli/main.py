@@ -21,7 +21,14 @@ METHODS = ("bavt", "parallel", "rerank")
 SELECTIONS = ("bavt", "ucb", "scaled-ucb", "greedy", "uniform")
 CRITICS = ("adapter", "mix", "head", "logprob", "prompted", "constant")
 PLANS = ("given", "own")
-DEFAULTS: dict[str, int | str] = {"tokens": 64, "tool_calls": 16, "method": "bavt", "selection": "bavt", "seed": 0}
+DEFAULTS: dict[str, int | str] = {
+    "tokens": 64,
+    "tool_calls": 16,
+    "max_new_tokens": 8,
+    "method": "bavt",
+    "selection": "bavt",
+    "seed": 0,
+}
 
 
 class UserError(Exception):
@@ -86,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--tokens", type=count, metavar="N", help="tokens that may be generated (default 64; 128 if it plans)"
     )
     ask.add_argument("--tool-calls", type=count, metavar="N", help="pages that may be looked up (default 16)")
+    add_length(ask)
     ask.add_argument("--method", choices=METHODS, help="tree search, chains and a vote, chains and a critic")
     ask.add_argument("--selection", choices=SELECTIONS, help="which step to go on from (method bavt)")
     ask.add_argument(
@@ -159,6 +167,20 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 999999999999, got {plain(text, 40)!r}")
     return int(text)
+
+
+def some(text: str) -> int:
+    """A whole number of 1 or more."""
+    if (number := count(text)) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1, got 0")
+    return number
+
+
+def add_length(parser: argparse.ArgumentParser) -> None:
+    """The option for how long a step may be."""
+    parser.add_argument(
+        "--max-new-tokens", type=some, metavar="N", help="of a step; the rest of a longer one is cut off (default 8)"
+    )
 
 
 def check_out(option: str, name: str) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..views.fold import plain
 from .data import add_options, check, load, read
-from .main import CRITICS, UsageError, UserError, check_out, count
+from .main import CRITICS, DEFAULTS, UsageError, UserError, add_length, check_out, count
 
 if TYPE_CHECKING:
     from ..benchmark.measure import Case
@@ -39,6 +39,7 @@ def add_parser(commands: Any) -> None:
     pays.add_argument(
         "--critic", choices=CRITICS, help="who judges a step (default: adapter, or logprob with another --model)"
     )
+    add_length(pays)
     pays.add_argument("--questions", type=count, metavar="N", help=f"the first so many (default {QUESTIONS})")
     pays.add_argument("--seed", type=count, default=0, metavar="N", help="another seed draws other steps (default 0)")
     pays.add_argument(
@@ -130,7 +131,8 @@ def pays(args: argparse.Namespace, model: Any, critic: Any, cases: list[Case], b
 
     bar = partial(tqdm, file=sys.stderr, disable=None, leave=False)
     known = sum(bool(case.gold.path) for case in cases)
-    found = measure(model, critic, cases, seed=args.seed, progress=partial(bar, desc="questions"))
+    options = {"seed": args.seed, "max_new_tokens": args.max_new_tokens or DEFAULTS["max_new_tokens"]}
+    found = measure(model, critic, cases, progress=partial(bar, desc="questions"), **options)
     rule = "the gold answers of its sub-questions" if known else "whether a drawn chain through it reaches the answer"
     print(f"{model.name}: a step is right by {rule}\n{found}\n", flush=True)
     said = forecast(found, budgets, seed=args.seed, progress=partial(bar, desc="simulated"))
