@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -172,9 +172,14 @@ class Bench:
     def check_question(self, name: str) -> Mapping[str, Gold]:
         """The gold answers of a question's world. Raises ValueError if there is no such question."""
         world, golds = self.data or world_of(name)
-        if name not in {question.id for question in world.questions}:
+        if name not in (self.ids if self.data else {question.id for question in world.questions}):
             raise ValueError(f"there is no question {name!r}")
         return golds
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Of the data's questions, of which there may be many."""
+        return frozenset(question.id for question in self.data[0].questions) if self.data else frozenset()
 
     def world_of(self, job: Job) -> str:
         """The jobs of a world share a bank, and are run together."""
