@@ -1,6 +1,8 @@
 """Draw random states of the published bank anew on one device and another: the same texts, how far apart, how fast.
 
     OMP_NUM_THREADS=1 python benchmarks/device.py cuda cpu
+
+The states come one by one, as in a search.
 """
 
 import argparse
@@ -28,8 +30,8 @@ def main() -> None:
         seconds = time.perf_counter() - began
         other = [difference.text for difference in found if difference.text]
         print(
-            f"{device}: {len(found) - len(other)} of {len(found)} states with the same texts, log-probabilities at most "
-            f"{max(difference.apart for difference in found):.5f} apart; {seconds:.1f} s"
+            f"{device}: {len(found) - len(other)} of {len(found)} states with the same texts, log-probabilities at "
+            f"most {max(difference.apart for difference in found):.5f} apart; {seconds:.1f} s"
         )
         for text in other:
             print(f"  {text}")

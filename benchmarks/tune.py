@@ -13,6 +13,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,12 @@ from bavt_minimal.benchmark.efficiency import TIERS, Bench, benchmark_budget_eff
 from bavt_minimal.benchmark.methods import BAVT, METHODS, Method, by_ucb, tree
 from bavt_minimal.benchmark.recorded import FOLDER
 from bavt_minimal.benchmark.run import process_executor, progress_bar
-from bavt_minimal.benchmark.store import read_rows, write_rows
+from bavt_minimal.benchmark.store import Store, read_rows, write_rows
 
 ETA, K = (0.4, 0.2, 0.3, 0.5), (3, 2, 4, 5)
 DECAY, CAP = (0.85, 0.5, 0.7, 1.0), (50.0, 4.0, 10.0, 1000.0)
 WEIGHT = (1.0, 0.5, 2.0)  # exploration constant of UCB
+PRUNE = (-1.0, -0.2, -0.1, 0.0, 0.1)  # residuals that are not above it are pruned; -1: none is
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def own() -> dict[str, dict[str, Method]]:
         "cap of the exponent": {f"alpha_max {x:g}": tree(selection=BudgetAware(alpha_max=x)) for x in CAP},
         "answer rule": {f"rule {x}": tree(answer_rule=x) for x in ("best", "weighted", "majority")},
         "value that ends": {f"stop_value {x:g}": tree(stop_value=x) for x in (1.0, 0.95, 0.9, 2.0)},
+        "pruning": {f"prune_below {x:g}": tree(prune_below=x) for x in PRUNE},
+        "budget in the prompt": {f"budget_hint {x}": tree(budget_hint=x) for x in (False, True)},
         "guide's UCB": {f"c {x:g}": tree(search=by_ucb, weight=x) for x in WEIGHT},
         "scaled UCB": {f"scaled c {x:g}": tree(search=by_ucb, weight=x, scaled=True) for x in WEIGHT},
     }
@@ -94,24 +98,24 @@ def main() -> None:
     parser.add_argument("--skip-worlds", type=int, default=62)
     parser.add_argument("--bank", type=Path, default=Path("bank/dev"))
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--read", type=Path, default=None, help="do not run: read the rows of an earlier run")
+    parser.add_argument("--read", type=Path, default=None, help="rows of an earlier run, which are not run again")
     parser.add_argument("--out", type=Path, default=None, help="write the rows here")
     parser.add_argument("--docs", type=Path, default=None, help="write what is printed here, as Markdown")
     args = parser.parse_args()
     families = own() | peers()
     methods = {name: method for family in families.values() for name, method in family.items()}
-    if args.read:
-        rows = read_rows(args.read)
-    else:
-        with progress_bar() as progress:
-            rows = benchmark_budget_efficiency(
-                Bench(bank=args.bank, methods=METHODS | methods),
-                dict.fromkeys((BAVT, *methods), TIERS),
-                questions_of("dev", args.questions, args.skip_worlds),
-                seeds=1,
-                executor=partial(process_executor, args.jobs),
-                progress=progress,
-            )
+    with TemporaryDirectory() as folder, Store(Path(folder) / "rows.sqlite") as store, progress_bar() as progress:
+        if args.read:
+            store.add(read_rows(args.read))
+        rows = benchmark_budget_efficiency(
+            Bench(bank=args.bank, methods=METHODS | methods),
+            dict.fromkeys((BAVT, *methods), TIERS),
+            questions_of("dev", args.questions, args.skip_worlds),
+            seeds=1,
+            store=store,
+            executor=partial(process_executor, args.jobs),
+            progress=progress,
+        )
     if args.out:
         write_rows(args.out, rows)
     lines, chosen = report(rows, families)
