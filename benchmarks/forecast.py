@@ -87,8 +87,10 @@ def look_at(folder: Path, wanted: frozenset[str], world: str) -> dict[Pair, list
     return found
 
 
-def search(folder: Path, wanted: frozenset[str], world: str) -> dict[Pair, list[dict[Cell, float]]]:
-    """What was right, by question."""
+def search(
+    folder: Path, wanted: frozenset[str], world: str, judged: Mapping[str, Method] = JUDGED
+) -> dict[Pair, list[dict[Cell, float]]]:
+    """What was right, by question. `judged`: methods with a critic, named "own"."""
     bank, found = Bank(folder / f"{world}.json.xz"), dict[Pair, list[dict[Cell, float]]]()
     actors = {strength: remembered(bank, strength) for strength in ACTORS}
     critics = {strength: AdapterCritic(remembered(bank, strength)) for strength in CRITICS}
@@ -106,7 +108,7 @@ def search(folder: Path, wanted: frozenset[str], world: str) -> dict[Pair, list[
         # First what all actors say, for a critic reads all that was said in a state at once.
         alone = {actor: run(FREE, Parts(model), case) for actor, model in actors.items()}
         for actor, critic in PAIRS:
-            own = run(JUDGED, Parts(actors[actor], {"own": critics[critic]}), case)
+            own = run(judged, Parts(actors[actor], {"own": critics[critic]}), case)
             found.setdefault((actor, critic), []).append(alone[actor] | own)
             bank.save()
     return found
