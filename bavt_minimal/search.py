@@ -28,7 +28,8 @@ class BudgetAwareValueTreeSearch(Searcher):
     tokens, `tool` any function from a query to a text. Further keywords go to `Generator`: seed, temperature, top_k,
     max_new_tokens, examples, budget_hint. Guide: num_candidates 2-5, max_depth 5-15.
     `stop_value`: an answer of this value ends the search (no other can be better than 1). `planner`: draws the plans
-    when none is given; `max_depth` counts the steps below a plan, not the plan itself.
+    when none is given; `max_depth` counts the steps below a plan, not the plan itself. `prune_below`: a step whose
+    residual is not above it adds nothing and is dropped (paper); -1 drops what has the least residual only.
     Not tuned are `v0`, V of the root: in the middle, as nothing is known of it; `v_min`, the least V: above 0, so that
     each node can be drawn (Theorem 1) and a wrong verdict mended; `max_widen`, the most expansions of a node: then 24
     draws have been made there, and what was not among them is rare.
@@ -64,6 +65,7 @@ class BudgetAwareValueTreeSearch(Searcher):
         stop_value: float = 1.0,
         v0: float = 0.5,
         v_min: float = 0.05,
+        prune_below: float = -1.0,
         max_widen: int = 8,
         max_expansions: int = 2000,
         charge_prompt: bool = False,
@@ -75,6 +77,7 @@ class BudgetAwareValueTreeSearch(Searcher):
         self.max_widen: int = check_count("max_widen", max_widen, least=1)
         self.max_expansions: int = check_count("max_expansions", max_expansions)
         self.v0, self.v_min = check_range("v0", v0, 0.0, 1.0), check_range("v_min", v_min, 1e-9, v0)
+        self.prune_below: float = check_range("prune_below", prune_below, -1.0, 1.0)
         self.stop_value: float = check_range("stop_value", stop_value, 0.0, 2.0)
         self.selection: Selection = selection or BudgetAware()
         if not callable(self.selection):
@@ -92,6 +95,7 @@ class BudgetAwareValueTreeSearch(Searcher):
         # The share set aside at the start pays for one step and its judgment, without their prompts.
         share = Budget(self.generator.max_new_tokens + judge_tokens(self.critic), 1)
         tree = self.start(question, max_depth, plan, resume, share)
+        tree.prune_below = self.prune_below
         yield tree.record("started", tree.root, **tree.trace.header)
         try:
             frontier = Frontier(tree, self.max_widen)
@@ -137,7 +141,7 @@ class BudgetAwareValueTreeSearch(Searcher):
         If there is none the planner has failed: the question is asked as its own single step.
         """
         tree.ledger.release_backstop()
-        tree.unique, tree.planner = False, None
+        tree.unique, tree.prune_below, tree.planner = False, -1.0, None
         tree.closed.clear()  # what was too dear for the search may be paid for by the share set aside
         for _ in range(self.max_widen * max(len(tree.follow(node)[0].plan) for node in tree.nodes)):
             nodes = [node for node in tree.nodes if tree.is_open(node) and tree.depth(node) < max_depth]

@@ -171,31 +171,39 @@ def compare(pair: Pair, said: Forecast, rows: list[dict[Cell, float]]) -> list[C
     return found
 
 
-def show(rows: list[Compared], measured: Mapping[Pair, Measured]) -> None:
+def report(rows: list[Compared], measured: Mapping[Pair, Measured]) -> str:
     """Every pair, then how good the forecasts were."""
+    lines = []
     for pair in measured:
-        print(f"\nactor {pair[0]:g}, critic {pair[1]:g}: {measured[pair]}")
-        print(f"{'':<28}{'tokens':>7}{'forecast':>22}{'measured':>22}  covered")
+        lines.append(f"actor {pair[0]:g}, critic {pair[1]:g}: {measured[pair]}")
+        lines.append(f"{'':<28}{'tokens':>7}{'forecast':>22}{'measured':>22}  covered")
         for row in rows:
             if (row.actor, row.critic) == pair:
                 signed = row.what not in MEASURED
                 said = "".join(f"{short(each, signed):>22}" for each in (row.forecast, row.measured))
-                print(
-                    f"{row.what:<28}{row.tokens:>7}{said}  {'yes' if row.covered else 'agrees' if row.agrees else 'no'}"
-                )
-    print("\ncovered: the measured value is in the forecast's interval. agrees: they differ by no more than both")
-    print("intervals explain. Without a critic a method is counted once an actor.")
-    print(f"{'':<28}{'n':>4}{'covered':>9}{'agrees':>9}{'mean error':>12}{'mean absolute error':>22}")
+                word = "yes" if row.covered else "agrees" if row.agrees else "no"
+                lines.append(f"{row.what:<28}{row.tokens:>7}{said}  {word}")
+        lines.append("")
+    lines.append("covered: the measured value is in the forecast's interval. agrees: they differ by no more than both")
+    lines.append("intervals explain. Without a critic a method is counted once an actor.")
+    lines.append(f"{'':<28}{'n':>4}{'covered':>9}{'agrees':>9}{'mean error':>12}{'mean absolute error':>22}")
     # No critic, no difference between its pairs.
     first = {actor: critic for actor, critic in reversed(list(measured))}
     counted = [row for row in rows if row.what not in ALONE or row.critic == first[row.actor]]
     groups = {what: [row for row in counted if row.what == what] for what in dict.fromkeys(r.what for r in rows)}
     groups["all accuracies"] = [row for row in counted if row.what in MEASURED]
-    groups["all gains"] = [row for row in counted if row.what not in MEASURED]
+    groups["all gains"] = gains = [row for row in counted if row.what not in MEASURED]
     for what, own in groups.items():
         errors = np.array([row.forecast.value - row.measured.value for row in own])
         shares = "".join(f"{np.mean([getattr(row, name) for row in own]):>9.2f}" for name in ("covered", "agrees"))
-        print(f"{what:<28}{len(own):>4}{shares}{errors.mean():>+12.3f}{np.abs(errors).mean():>22.3f}")
+        lines.append(f"{what:<28}{len(own):>4}{shares}{errors.mean():>+12.3f}{np.abs(errors).mean():>22.3f}")
+    for one, other in (("measured", "forecast"), ("forecast", "measured")):
+        sure = [row for row in gains if getattr(row, one).low > 0 or getattr(row, one).high < 0]
+        same = sum(row.forecast.value * row.measured.value > 0 for row in sure)
+        lines.append(
+            f"{one} gains whose interval is clear of 0: {len(sure)}; the {other} one has the same sign: {same}"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -208,10 +216,11 @@ def main() -> None:
     parser.add_argument("--skip-worlds", type=int, default=300, help="leave out the first worlds of both splits")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, help="write the rows here, as JSON")
+    parser.add_argument("--docs", type=Path, help="write what is printed here, as Markdown")
     args = parser.parse_args()
     if args.recorded:
         pair, (own, right) = (ACTORS[0], CRITICS[-1]), look_at_recorded(args.recorded)
-        show(compare(pair, foretell(own), right), {pair: own})
+        print(report(compare(pair, foretell(own), right), {pair: own}))
         return
     args.bank.mkdir(parents=True, exist_ok=True)
     merged: dict[Any, dict[Pair, list[Any]]] = {look_at: {}, search: {}}
@@ -226,11 +235,27 @@ def main() -> None:
         measured = {pair: Measured(tuple(merged[look_at][pair]), AdapterCritic.scale) for pair in PAIRS}
         said = list(tqdm(pool.map(foretell, [measured[pair] for pair in PAIRS]), desc="forecasts", total=len(PAIRS)))
     rows = [row for pair, each in zip(PAIRS, said, strict=True) for row in compare(pair, each, merged[search][pair])]
-    show(rows, measured)
+    print(text := report(rows, measured))
+    if args.docs:
+        args.docs.write_text(TEXT.format(dev=args.dev_questions, test=args.test_questions, text=text), encoding="utf-8")
     if args.out:
         facts: dict[str, Any] = {"settings": {f"{a:g}/{c:g}": vars(measured[a, c].setting) for a, c in PAIRS}}
         facts |= {"rows": [row._asdict() | {"covered": row.covered, "agrees": row.agrees} for row in rows]}
         args.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+TEXT = """# The forecast, checked
+
+Written by `python benchmarks/forecast.py --bank DIR --docs docs/forecast.md`. Nine pairs of actor and critic, made
+weaker and stronger by a share of the critic's adapter. Each is forecast by what `bavt pays` measures on {dev} dev
+questions, and then measured on {test} test questions, one seed. All pairs share questions and samples, so a question's
+luck is in all of them: the counts are not those of independent trials. The critic is the likelihood of a step, with
+its path; one of share 0 ranks well and is not calibrated, and a search by it is worse than a vote.
+
+```text
+{text}
+```
+"""
 
 
 if __name__ == "__main__":

@@ -51,6 +51,27 @@ def nodes(root: TreeNode) -> list[TreeNode]:
     return [root, *(below for child in root.children for below in nodes(child))]
 
 
+SAID = {"Rome": 0.1, "New": -0.2, "Oslo": 0.2, "Ann": 0.2, "Bo": 0.0}
+
+
+def by_text(steps: Any, ledger: Any) -> list[float]:
+    return [SAID[step.text.split()[0]] for step in steps]
+
+
+@pytest.mark.parametrize("least", [-1.0, -0.2, 0.0, 0.1])
+def test_steps_whose_residual_is_not_above_the_least_are_pruned(least: float) -> None:
+    result = ask(400, critic=by_text, prune_below=least)
+    kept = {text for text in (*FIRST, *THEN) if SAID[text.split()[0]] > least}
+    assert {node.text for node in nodes(result.root)[1:]} == kept
+    dropped = {event.data["text"] for event in events(result, "pruned") if event.data["why"] == "adds nothing"}
+    assert dropped == {*FIRST, *THEN} - kept
+
+
+def test_a_forced_answer_is_not_pruned() -> None:
+    result = ask(400, critic=by_text, prune_below=0.5)
+    assert (result.answer in THEN, result.forced) == (True, True)
+
+
 # Exact probabilities
 
 
