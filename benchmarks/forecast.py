@@ -249,8 +249,8 @@ TEXT = """# The forecast, checked
 Written by `python benchmarks/forecast.py --bank DIR --docs docs/forecast.md`. Nine pairs of actor and critic, made
 weaker and stronger by a share of the critic's adapter. Each is forecast by what `bavt pays` measures on {dev} dev
 questions, and then measured on {test} test questions, one seed. All pairs share questions and samples, so a question's
-luck is in all of them: the counts are not those of independent trials. The critic is the likelihood of a step, with
-its path; one of share 0 ranks well and is not calibrated, and a search by it is worse than a vote.
+luck is in all of them: the counts are not those of independent trials. The critic is the likelihood of a step with its
+path; with a share of 0 that of the base model, and a search by it is behind a vote.
 
 ```text
 {text}

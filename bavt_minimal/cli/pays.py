@@ -21,7 +21,8 @@ QUESTIONS = 45
 TOKENS_PER_CALL = 4
 CHECKED = (
     "How far to believe this: published questions, forecast from their own states, came out as measured, but for\n"
-    "voting (.05 too low) and one greedy chain (.03). Other questions have other luck: ask more of them."
+    "voting (.04 too low) and one greedy chain (.02). Other questions have other luck: with nine pairs of actor and\n"
+    "critic .92 of the accuracies and .77 of the gains came out in their intervals. Ask more questions to know more."
 )
 
 
