@@ -238,21 +238,25 @@ def draw(cells: Sequence[Cell], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "map"
+    matplotlib.rcParams |= {"svg.hashsalt": "map", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
+    from matplotlib.colors import ListedColormap
 
     rows = list(itertools.product(GRID["depth"], GRID["p"], GRID["spread"]))
     columns = list(itertools.product(GRID["auc"], GRID["chains"]))
     figure, axes = plt.subplots(3, 3, figsize=(15, 10.5), layout="constrained")
+    kinds = ListedColormap([COLOR[kind] for kind in COLOR])
     for axis, other in zip(axes.flat, PANELS, strict=True):
+        image = np.zeros((len(rows), len(columns)))
         for cell, (mean, _, kind, _) in zip(cells, compare(cells, other), strict=True):
             s = cell.setting
             x, y = columns.index((s.auc, cell.chains)), rows.index((s.depth, s.p, s.spread))
-            axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=COLOR[kind], edgecolor="white"))
+            image[y, x] = list(COLOR).index(kind)
             sign = {"win": "▲", "tie": "", "loss": "▼"}[kind]
             ink = "white" if kind == "win" else "black"
             axis.text(x, y, f"{sign}{100 * mean:+.0f}", ha="center", va="center", fontsize=7, color=ink)
-        axis.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5), title=f"{PAPER} minus {other}")
+        axis.imshow(image, cmap=kinds, vmin=0, vmax=len(COLOR) - 1, aspect="auto", interpolation="none")
+        axis.set_title(f"{PAPER} minus {other}")
         axis.set_xticks(range(len(columns)), [f"{chains:g}\n{auc:g}" for auc, chains in columns], fontsize=7)
         axis.set_yticks(range(len(rows)), [f"{d}, {p:g}, {s:g}" for d, p, s in rows], fontsize=7)
         axis.set_xlabel("budget in chains, over the critic's AUC", fontsize=8)
