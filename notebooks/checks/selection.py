@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, localcontext
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -243,6 +244,8 @@ FRONTIERS: tuple[tuple[tuple[float, ...], tuple[int, ...], float, float, float],
     ((0.60, 0.65, 0.10), (8, 9, 5), 0.3, 0.2, 1000.0),
     ((0.25, 0.65, 0.70), (5, 1, 5), 0.2, 0.5, 64.0),  # these two tell ln(remaining + 1) from ln(total + 1)
     ((0.20, 0.70, 0.75), (5, 1, 3), 0.1, 1.0, 64.0),
+    ((0.10, 0.85, 0.75, 0.25), (1, 7, 5, 3), 0.5, 2.0, 2.0),  # these two tell whether c, total_budget and the + 1 count
+    ((0.95, 0.40, 0.75), (6, 8, 4), 0.8, 3.0, 4.0),
 )
 TIE = ((0.4, 0.7, 0.7, 0.1), (2, 2, 2, 2), 0.5, 1.0, 64.0)
 
@@ -254,9 +257,11 @@ def one_hot(
     divide: bool = False,
     left_in_log: bool = False,
     weight: Callable[[float, float, float], float] | None = None,
+    log: Callable[[float, Sequence[int]], float] | None = None,
+    fixed: Mapping[int, float] = MappingProxyType({}),
 ) -> Array:
     """UCB on a frontier, node by node. `seen` and what follows it make the mistakes of readers."""
-    values, visits, r, c, total = case
+    values, visits, r, c, total = (fixed.get(i, part) for i, part in enumerate(case))
     scores = []
     for value, count in zip(values, visits, strict=True):
         n = count + seen
@@ -264,10 +269,20 @@ def one_hot(
             scores.append(math.inf)
             continue
         share = weight(c, r, total) if weight else (c * r if scaled else c / (r * total))
-        log = math.log((r * total if left_in_log else total) + 1)
-        scores.append((value / n if divide else value) + share * math.sqrt(log / n))
+        under = log(total, visits) if log else math.log((r * total if left_in_log else total) + 1)
+        scores.append((value / n if divide else value) + share * math.sqrt(under / n))
     tied = [score == max(scores) for score in scores]
     return np.array([float(each) / sum(tied) for each in tied])
+
+
+MISREAD: dict[str, dict[str, Any]] = {
+    "It is ln(total_budget + 1), not ln(total_budget).": {"log": lambda total, visits: math.log(total)},
+    "The logarithm is that of total_budget + 1, not of the visits of all nodes.": {
+        "log": lambda total, visits: math.log(sum(visits) + 1)
+    },
+    "Your rule is the same for every c: use the argument.": {"fixed": {3: 1.0}},
+    "Your rule is the same for every total_budget: use the argument.": {"fixed": {4: 64.0}},
+}
 
 
 @exercise
@@ -315,6 +330,9 @@ def check_frontier(rule: FrontierRule) -> str:
         return "V is a mean already: do not divide it by the visits again."
     if like(plain, False, left_in_log=True) or like(scaled, True, left_in_log=True):
         return "The logarithm is that of total_budget + 1, of the whole budget, and not of what remains."
+    for said, mistake in MISREAD.items():
+        if like(plain, False, **mistake) and like(scaled, True, **mistake):
+            return said
     if like(plain, False, weight=lambda c, r, total: 0.0):
         return "This is greedy: the bonus is missing, or too small to matter."
     if like(plain, False, weight=lambda c, r, total: c / r):

@@ -183,6 +183,14 @@ EXERCISES = {
                 lambda r, c, total, scaled: c * (1 - r) if scaled else c / (r * total)
             ),
             "guide's twice": ucb_variant(lambda r, c, total, scaled: c * r if scaled else 20 * c / (r * total)),
+            "a total of its own": lambda v, n, r, c, total, scaled: ucb_rule(v, n, r, c, 64.0, scaled),
+            "no c": lambda v, n, r, c, total, scaled: ucb_rule(v, n, r, 1.0, total, scaled),
+            "ln total": lambda v, n, r, c, total, scaled: normalized(
+                (s := v + weight(r, c, total, scaled) * np.sqrt(np.log(total) / (n + 1))) == s.max()
+            ),
+            "the logarithm of the visits": lambda v, n, r, c, total, scaled: normalized(
+                (s := v + weight(r, c, total, scaled) * np.sqrt(np.log(n.sum() + 1) / (n + 1))) == s.max()
+            ),
             "the logarithm of what remains": lambda v, n, r, c, total, scaled: normalized(
                 (s := v + weight(r, c, total, scaled) * np.sqrt(np.log(r * total + 1) / (n + 1))) == s.max()
             ),
