@@ -75,10 +75,11 @@ def check_frontier(frontier: Callable[..., Sequence[TreeNode]]) -> str:
     middle = deep.add_child("below that", 0.1, expansions=1)
     leaf = root.add_child("leaf", -0.2)
     dry = root.add_child("expanded twice, all was dropped", 0.2, expansions=2)
+    spent = root.add_child("expanded 3 times, all was dropped", 0.2, expansions=3)
     parents = (full, over, rich, rich, rich, middle, middle, root)
     ends = [parent.add_child(f"answer {n}", 0.0, terminal=True) for n, parent in enumerate(parents)]
     right = [root, rich, deep, middle, leaf, dry]
-    found = frontier([root, full, over, rich, deep, middle, leaf, dry, *ends], 3)
+    found = frontier([root, full, over, rich, deep, middle, leaf, dry, spent, *ends], 3)
     if not isinstance(found, (list, tuple)):
         return f"Return a list, which can be read twice; yours is a {type(found).__name__}."
     if any(not isinstance(node, TreeNode) for node in found):
@@ -89,12 +90,14 @@ def check_frontier(frontier: Callable[..., Sequence[TreeNode]]) -> str:
         return f"{next(n for n in found if n.terminal).text!r} is final: an answer has nothing below it."
     if found == [leaf]:
         return "This keeps what was never expanded. A node may be expanded again: that is widening."
-    if found == [leaf, dry]:
+    if found == [leaf, dry, spent]:
         return "This keeps leaves only. A node that has children may get more of them: that is widening."
     if full in found and rich not in found:
         counted = "children" if deep in found else "visits, which are the nodes below"
         return f"Count expansions, not {counted}: an expansion that came to nothing used the budget too."
-    wrong = [node.text for node in (full, over) if node in found]
+    wrong = [node.text for node in (full, over, spent) if node in found]
+    if wrong == [spent.text]:
+        return "A node without children is closed too, once it was expanded max_widen times and nothing came of it."
     if wrong:
         return f"With max_widen = 3 these cannot be expanded again: {', '.join(wrong)}."
     if len(found) == len(right) and all(node in found for node in right):
@@ -107,11 +110,12 @@ class Watching:
     """A critic that remembers what it was asked."""
 
     def __init__(self, critic: Any):
-        self.critic, self.scale, self.asked = critic, critic.scale, []
+        self.critic, self.scale, self.asked, self.calls = critic, critic.scale, [], 0
 
     def __call__(self, steps: Sequence[Step], ledger: Ledger) -> list[float]:
         """The critic's residuals; 0 for an empty step."""
         self.asked += [step.text for step in steps]
+        self.calls += 1
         return [self.critic([step], ledger)[0] if step.text else 0.0 for step in steps]
 
 
@@ -128,6 +132,7 @@ def check_expand(expand: Callable[..., object]) -> str:
             if not found:
                 continue
             node, asked, before = found[0], len(watching.asked), len(found[0].children)
+            watching.calls = 0
             first = drawn.get(node_path, 0)
             drawn[node_path] = first + k
             steps = world_draws(world, node_path, first, k)
@@ -142,6 +147,8 @@ def check_expand(expand: Callable[..., object]) -> str:
             said = compare_expansion(world, state, node, before, fresh, steps, watching.asked[asked:], times, role)
             if said:
                 return said
+            if watching.calls > 1:
+                return f"The critic was called {watching.calls} times for {fresh}: ask about all of them in one call."
             if role and state.ledger.rows[-1].role != role:
                 return f"The steps were charged to {state.ledger.rows[-1].role!r}: pass role on to draw."
     return same_words(expand) or "Right."
@@ -150,12 +157,22 @@ def check_expand(expand: Callable[..., object]) -> str:
 def same_words(expand: Callable[..., object]) -> str:
     """Whether steps are compared by what they say, not by how they are written."""
     model = ScriptedModel({}, {"Rome": 1.0, "rome.": 1.0, "the Rome": 1.0, "Oslo": 1.0})
-    generator = Generator(model, examples="").start(("Where?",))
-    state = State(generator, LogProbCritic(), Ledger(Budget(200)))
+    generator = Generator(model, examples="", seed=1).start(("Where?", "Where from #1?"))
+    state = State(generator, LogProbCritic(), Ledger(Budget(400)))
     expand(state, state.nodes[0], 8)
     said = [child.text for child in state.nodes[0].children]
     if len({normalize(text) for text in said}) < len(said):
         return f"The children {said} do not all say different things: compare with normalize."
+    for child in list(state.nodes[0].children):
+        expand(state, child, 8)
+        below = {normalize(each.text) for each in child.children}
+        if normalize(child.text) in below:
+            return f"Below {child.text!r} the step {child.text!r} was added again: step.fault() knows the path."
+        if not below:
+            return (
+                f"Below {child.text!r} nothing was added, because another node of the tree says it already. "
+                "A copy is what another child of the *same* node says."
+            )
     return ""
 
 
@@ -362,6 +379,7 @@ CASES = (
     (Setting(depth=2, p=0.3, spread=0.6, wrong=2, dead=0.7, auc=0.9, tokens=120), 3),
     (Setting(depth=2, p=0.5, tokens=0), 3),
     (Setting(depth=3, p=0.3, wrong=3, auc=0.8, tokens=160, tool_calls=2), 3),  # lookups end before tokens do
+    (Setting(depth=2, p=0.4, wrong=3, auc=0.6, tokens=60), 3),  # the answer of the highest V is not the likeliest step
 )
 
 

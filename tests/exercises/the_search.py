@@ -140,21 +140,29 @@ def expand_with(
     copies=True,
     pays=True,
     same=normalize,
+    tree=False,
+    path=True,
+    one_by_one=False,
 ):
     """An expansion with one thing wrong."""
 
     def broken(state, node, k, role=""):
         node.expansions += count
         drawn = draw(state, node, k, role if pays else "")
-        seen = {same(child.text) for child in node.children} if known else set()
+        seen = {same(child.text) for child in (state.nodes if tree else node.children)} if known else set()
         fresh = []
         for step in drawn:
             new = same(step.text) not in seen or not drop or (role == "backstop" and copies)
-            if new and (faults or not step.fault()):
+            if new and (faults or not step.fault() or (not path and step.fault() == "repeat")):
                 seen.add(same(step.text))
                 fresh.append(step)
         judged = dict(zip([s.text for s in drawn], state.critic(drawn, state.ledger), strict=True)) if judge_all else {}
-        said = [judged[step.text] for step in fresh] if judge_all else state.critic(fresh, state.ledger)
+        if judge_all:
+            said = [judged[step.text] for step in fresh]
+        elif one_by_one:
+            said = [state.critic([step], state.ledger)[0] for step in fresh]
+        else:
+            said = state.critic(fresh, state.ledger)
         for step, residual in zip(fresh, said, strict=True):
             child = node.add_child(step.text, residual, terminal=step.final and final)
             if keep:
@@ -237,6 +245,11 @@ def search_last(world, k=3):
     return (found[-1].text if found else ""), why, state
 
 
+def search_best_step(world, k=3):
+    text, why, state = search(world, k)
+    return max(answers(state), key=lambda node: node.residual_value).text if answers(state) else text, why, state
+
+
 def search_any_node(world, k=3):
     _, why, state = search(world, k)
     return max(state.nodes[1:] or state.nodes, key=lambda node: node.value).text, why, state
@@ -273,6 +286,9 @@ EXERCISES = {
         frontier,
         {
             "leaves only": lambda nodes, max_widen=8: [n for n in nodes if not n.terminal and not n.children],
+            "leaves for ever": lambda nodes, max_widen=8: [
+                n for n in nodes if not n.terminal and (not n.children or n.expansions < max_widen)
+            ],
             "answers too": lambda nodes, max_widen=8: [n for n in nodes if n.expansions < max_widen],
             "no bound": lambda nodes, max_widen=8: [n for n in nodes if not n.terminal],
             "one too many": lambda nodes, max_widen=8: [
@@ -305,6 +321,9 @@ EXERCISES = {
             "the backstop drops copies": expand_with(copies=False),
             "the role is not passed on": expand_with(pays=False),
             "letter by letter": expand_with(same=str),
+            "copies from anywhere in the tree dropped": expand_with(tree=True),
+            "the path repeated": expand_with(path=False),
+            "the critic called for each": expand_with(one_by_one=True),
             "does nothing": lambda state, node, k, role="": None,
         },
     ),
@@ -345,6 +364,7 @@ EXERCISES = {
             "share not given back": lambda world, k=3: search(world, k, release=False),
             "stops at the first answer": lambda world, k=3: search(world, k, first=True),
             "the last answer": search_last,
+            "the answer of the best last step": search_best_step,
             "the best node": search_any_node,
             "the path": search_path,
             "greedy": lambda world, k=3: search(world, k, select=greedy_select),
