@@ -67,6 +67,7 @@ def test_the_document_is_what_the_rows_say(data: Scores) -> None:
 
 
 def test_the_command_ends_with_the_headline(data: Scores, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="draws a figure; the extra [notebooks] has matplotlib")
     figure = tmp_path / "figure.svg"
     assert main(["bench", "--recorded", "--replay", "0", "--figure", str(figure)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == headline(data)
