@@ -333,10 +333,15 @@ def run_backstop(backstop: Callable[..., object], state: State) -> str:
     if went != right:
         where = f"From the steps {tree_before[1:]}, with {budget}, it should try {right}, and tries {went}."
         if right[: len(went)] == went:
-            return f"{where} When one node cannot be paid for, another one may be."
+            return (
+                f"{where} When one node cannot be paid for, another one may be; and there are 8 tries for each step of "
+                "the plan, all nodes together."
+            )
         first = next(i for i, (a, b) in enumerate(zip(went, right, strict=False)) if a != b)
         if first == 0 and len(tree_before) == 4:
             return f"{where} Go on from the furthest node, whatever its value: it needs the fewest steps."
+        if went[first] == went[first - 1]:
+            return f"{where} Is a node that raised BudgetExceeded left out from then on?"
         return f"{where} Of equally deep nodes take the one of the higher value."
     return ""
 
@@ -442,7 +447,10 @@ def compare_search(found: tuple[Any, ...], world: World, k: int) -> str:
             return f"it says {answer}; of the answers {ends} the one of the highest V is {result.answer}."
         return f"it says {answer!r}, which is no answer but a step; the answers in hand are {ends}."
     if dict(state.ledger.spent) != dict(result.ledger.spent):
-        return f"spent {dict(state.ledger.spent)}, should be {dict(result.ledger.spent)}."
+        return (
+            f"spent {dict(state.ledger.spent)}, should be {dict(result.ledger.spent)}. Is the share that was set aside "
+            "released as soon as there is an answer, whatever its value?"
+        )
     return ""
 
 
