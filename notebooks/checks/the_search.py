@@ -340,7 +340,7 @@ def run_backstop(backstop: Callable[..., object], state: State) -> str:
         first = next(i for i, (a, b) in enumerate(zip(went, right, strict=False)) if a != b)
         if first == 0 and len(tree_before) == 4:
             return f"{where} Go on from the furthest node, whatever its value: it needs the fewest steps."
-        if went[first] == went[first - 1]:
+        if first and went[first] == went[first - 1]:
             return f"{where} Is a node that raised BudgetExceeded left out from then on?"
         return f"{where} Of equally deep nodes take the one of the higher value."
     return ""
