@@ -235,7 +235,7 @@ class Expansion:
             said = residual or "NaN or infinity"
             yield self.record("pruned", node, text=step.text, why=f"critic returned {said}, not in [-1, 1]")
             return
-        if residual <= self.prune_below:
+        if isinstance(step, Step) and residual <= self.prune_below:  # a plan has not read anything yet
             yield self.record("pruned", node, text=step.text, why="adds nothing")
             return
         child = node.add_child(

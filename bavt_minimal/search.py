@@ -29,7 +29,7 @@ class BudgetAwareValueTreeSearch(Searcher):
     max_new_tokens, examples, budget_hint. Guide: num_candidates 2-5, max_depth 5-15.
     `stop_value`: an answer of this value ends the search (no other can be better than 1). `planner`: draws the plans
     when none is given; `max_depth` counts the steps below a plan, not the plan itself. `prune_below`: a step whose
-    residual is not above it adds nothing and is dropped (paper); -1 drops what has the least residual only.
+    residual is not above it adds nothing and is dropped (paper), plans are not; -1: only the least residual is.
     Not tuned are `v0`, V of the root: in the middle, as nothing is known of it; `v_min`, the least V: above 0, so that
     each node can be drawn (Theorem 1) and a wrong verdict mended; `max_widen`, the most expansions of a node: then 24
     draws have been made there, and what was not among them is rare.

@@ -224,7 +224,7 @@ class Case:
                 "max_widen": rng.choice([8, 1, 3]),
                 "max_expansions": rng.choice([60, 60, 5]),
                 "stop_value": rng.choice([1.0, 0.8, 2.0]),
-                "prune_below": rng.choice([-1.0, -1.0, 0.0, 0.6]),
+                "prune_below": (-1.0, -1.0, 0.0, 0.6)[self.number % 4],
             }
         else:
             self.options |= {"share_pages": rng.random() < 0.5, "max_chains": rng.choice([20, 1, 5])}
