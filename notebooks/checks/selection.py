@@ -93,6 +93,8 @@ def check_rule(rule: PaperRule) -> str:
         return "At r = 0 you divide by 0: ask first whether 1/r would be above alpha_max, and divide only if not."
     if differ(ask(VALUES, VISITS, 0.01, 20.0, decay), exact(VALUES, VISITS, 0.01, 20.0, decay)[1]):
         return "At r = 0.01 and alpha_max = 20 the exponent must be 20: it is 1/r, but never more than alpha_max."
+    if differ(ask(VALUES, VISITS, 0.06, 20.0, decay), exact(VALUES, VISITS, 0.06, 20.0, decay)[1]):
+        return "At r = 0.06 and alpha_max = 20 the exponent is 1/r = 16.7: the cap holds only where 1/r is above it."
     if differ(late, exact(VALUES, VISITS, 0.0, 20.0, decay)[1]):
         return "At r = 0 the exponent is alpha_max: the rule is still a draw, and no node's chance is 0."
     if differ(ask(VALUES, VISITS, r, alpha_max, 0.5), exact(VALUES, VISITS, r, alpha_max, 0.5)[1]):

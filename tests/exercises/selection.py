@@ -109,6 +109,9 @@ EXERCISES = {
             ),
             "always the cap": variant(lambda v, n, alpha, decay, r, cap: cap * v + n * decay),
             "capped, r may not be 0": lambda v, n, r, cap, decay: budget_aware(v, n, r, min(cap, 1 / float(r)), decay),
+            "capped too early": lambda v, n, r, cap, decay: budget_aware(
+                v, n, 0.0 if 2 * r * cap <= 3 else r, cap, decay
+            ),
             "no cap": variant(lambda v, n, alpha, decay, r, cap: v / max(r, 1e-6) + n * decay),
             "greedy at r = 0": lambda v, n, r, cap, decay: (
                 budget_aware(v, n, r, cap, decay) if r else normalized(v == v.max())
