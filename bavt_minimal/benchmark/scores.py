@@ -79,7 +79,7 @@ def resample(columns: Array, parts: int) -> tuple[Array, Array]:
         (np.arange(n),),
         means,
         n_resamples=RESAMPLES,
-        batch=max(1, 3_000_000 // n),  # 24 MB
+        batch=max(1, 500_000 // n),  # 4 MB, and some copies
         method="percentile",
         vectorized=True,
         rng=np.random.default_rng(0),
@@ -132,7 +132,7 @@ def sign_flips(columns: Array) -> Array:
             lambda signs, axis: np.round(signs @ scores, 9),
             permutation_type="samples",
             n_resamples=RESAMPLES,
-            batch=max(1, 3_000_000 // len(scores)),
+            batch=max(1, 500_000 // len(scores)),
             vectorized=True,
             rng=np.random.default_rng(0),
         ).pvalue
