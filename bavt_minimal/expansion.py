@@ -51,7 +51,7 @@ class Expansion:
 
     def __post_init__(self) -> None:
         self.nodes.append(self.root)
-        self.judge_tokens = judge_tokens(self.critic)
+        self.judge_tokens: int = judge_tokens(self.critic)
 
     def steps(self, node: TreeNode) -> list[TreeNode]:
         """The steps of reading on the way to a node, its own included: choosing a plan is none."""

@@ -86,9 +86,11 @@ class InspectModel:
     def __init__(self, model: Model, logprobs: bool = False) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model must be an Inspect model (see inspect_ai.model.get_model), got {model!r:.100}")
-        self.model, self.name, self.logprobs = model, str(model), logprobs
+        self.model: Model = model
+        self.name: str = str(model)
+        self.logprobs: bool = logprobs
         self.limit: LimitExceededError | None = None
-        self.gives_logprobs = False  # whether any ever came
+        self.gives_logprobs: bool = False  # whether any ever came
         self._one = False  # whether the provider gives one choice a call
         self._hf = type(model.api).__module__.endswith(".hf")
         self._tokenizer = getattr(model.api, "tokenizer", None)
