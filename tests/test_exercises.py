@@ -52,3 +52,8 @@ def test_an_untouched_stub_is_not_attempted(name, check):
     parts = right if isinstance(right, tuple) else (right,)
     untouched = tuple(not_attempted if callable(part) else None for part in parts)
     assert say(name, check, untouched).startswith("Not attempted")
+
+
+def test_the_optional_call_may_be_left_out():
+    ledger, _, ratio = ANSWERS["budget"]["check_whole"][0]
+    assert say("budget", "check_whole", (ledger, not_attempted, ratio)).startswith("Right.")

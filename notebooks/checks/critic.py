@@ -196,6 +196,8 @@ def check_reliability(reliability: Callable[..., Sequence[Sequence[float]]]) -> 
         counts = [row[0] for row in rows]
         if len(rows) == bins and min(counts) > 0 and max(counts) - min(counts) <= 1:
             return "Your bins hold equally many steps. Here they are equally wide: 0 to 1/bins, and so on."
+        if len(rows) == len(wanted) + 1 and rows[-1][1] == 1:
+            return "p = 1 has a bin of its own here. It belongs to the last one."
         if len(rows) == bins and len(wanted) < bins:
             return f"Leave empty bins out: of {bins} bins only {len(wanted)} have steps in them."
         if sum(counts) == len(p) - 1:
@@ -218,6 +220,12 @@ def check_reliability(reliability: Callable[..., Sequence[Sequence[float]]]) -> 
         first = int(np.argmax(~np.isclose(found, right).all(axis=1)))
         said = f"{right[first].round(3).tolist()}, yours is {found[first].round(3).tolist()}"
         return f"With {bins} bins row {first + 1} is {said}."
+    edges, truth = np.array([0.0, 0.5, 0.75, 1.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    rows = [tuple(float(x) for x in row) for row in reliability(edges, truth, 4)]
+    if sum(row[0] for row in rows) < len(edges):
+        return "A step with p = 0 got lost: it belongs to the first bin."
+    if rows != [tuple(float(x) for x in row) for row in diagram(edges, truth, 4)]:
+        return "A p on the edge between two bins belongs to the upper one: with 4 bins, 0.5 goes to the third."
     return "Right. In each row, mean p above the share that is right means overconfident."
 
 

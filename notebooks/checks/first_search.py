@@ -13,7 +13,7 @@ PATHS = ([0.2, 0.4, 0.3, -0.35], [-0.3, -0.4, 0.2], [0.1, -0.25, 0.05])
 
 
 @exercise
-def check_values(values: Callable[[Sequence[float]], Sequence[float]]) -> str:
+def check_values(values: Callable[..., Sequence[float]]) -> str:
     """The reader's values along a path: residuals -> V after each step."""
     for path in PATHS:
         found, right, value = np.atleast_1d(np.asarray(values(path), dtype=float)), [], 0.5
@@ -49,6 +49,11 @@ def check_values(values: Callable[[Sequence[float]], Sequence[float]]) -> str:
         if np.isclose(found.min(), 0.0) or found.min() < 0.05:
             return f"{said} The least value is 0.05, not 0: a node that looks bad must stay possible."
         return said
+    found, right = np.asarray(values([0.2, -0.9, 0.2], start=0.3, v_min=0.1), dtype=float), [0.5, 0.1, 0.3]
+    if not np.isclose(found[0], right[0]):
+        return f"With start=0.3 a first residual of 0.2 leads to 0.5, yours to {found[0]:.3f}: begin with `start`."
+    if not np.allclose(found, right):
+        return f"With v_min=0.1 no value is below 0.1; your least is {found.min():.3f}: the lower end is `v_min`."
     return "Right."
 
 
@@ -86,7 +91,7 @@ def check_ratio(ratio: Callable[[dict[str, int], dict[str, int]], float]) -> str
 @exercise
 def check_selection(rule: Rule) -> str:
     """The reader's V^(1/r) rule: (values, r) -> probabilities."""
-    values, r = [0.2, 0.5, 0.8], 0.25
+    values, r = [0.5, 0.8, 0.2], 0.25
     found = np.asarray(rule(values, r), dtype=float)
     right = np.power(values, 1 / r)
     if found.shape != (3,):
@@ -96,7 +101,16 @@ def check_selection(rule: Rule) -> str:
         return "These are the weights. Divide them by their sum to get probabilities."
     right /= right.sum()
     if np.allclose(found, right):
+        for r in (1.0, 0.1, 0.05):
+            found, right = np.asarray(rule(values, r), dtype=float), np.power(values, 1 / r)
+            if not np.allclose(found, right / right.sum()):
+                return (
+                    f"At r = {r} the exponent is {1 / r:.0f}. For values {values} the chance of the second is "
+                    f"{right[1] / right.sum():.4f}, yours is {found[1]:.4f}."
+                )
         return "Right."
+    if np.allclose(np.sort(found), np.sort(right)):
+        return "The chances are right, but in another order: keep that of `values`, one chance for each node."
     power = np.power(values, r)
     if np.allclose(found, power / power.sum()) or np.allclose(found, power):
         return "The exponent is 1/r, not r: with little budget left it must be large."

@@ -218,7 +218,7 @@ def check_schedule(schedule: Schedule) -> str:
     if min(grid) <= 0:
         return f"An exponent of {min(grid):g} turns the order of the values around, or ignores them. Keep it above 0."
     if max(grid) - min(grid) < 1e-9:
-        return f"It is {last:g} whatever is left. A schedule has to depend on r."
+        return f"It is {last:g} whatever is left. The task here is one that grows as the budget goes."
     if any(poor < rich - 1e-9 for poor, rich in pairwise(grid)):
         return "It falls somewhere as the budget goes. The idea is the reverse: broad while rich, greedy when poor."
     if max(grid) > 50:
@@ -270,6 +270,12 @@ def judge_choice(found: object, development: np.ndarray, test: np.ndarray) -> st
     if row != chosen:
         if row == int(test.mean(axis=1).argmax()):
             return "You chose on the test worlds. The row that is best there is partly the luckiest there."
+        best = 100 * (development[chosen] - development[0])
+        if row == 0 and best.mean() < 1.96 * best.std(ddof=1) / math.sqrt(best.size):
+            return (
+                "You kept row 0, though another is ahead on the development worlds. If you ask for a clear lead there: "
+                "this protocol takes the best row; whether it is ahead is for the test worlds to say."
+            )
         if row == both:
             return "You chose on all worlds together. The test worlds may have no say in the choice."
         if isinstance(row, (int, np.integer)) and not 0 <= row < len(development):

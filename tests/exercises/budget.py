@@ -55,6 +55,7 @@ WRONG_BILLS = {
     "prompts only": but(tokens=lambda events: total(charges(events), "prompt_tokens")),
     "the tool's calls only": but(calls=lambda events: total(charges(events, "tool"), "tool_calls")),
     "charges": but(calls=lambda events: len(charges(events))),
+    "reads": but(calls=lambda events: iterations(events, "read")),
     "a table": lambda events: (4, 66, 3),
     "tokens first": lambda events: (my_bill(events)[1], my_bill(events)[0], my_bill(events)[2]),
 }
@@ -230,7 +231,15 @@ class WantsAllReported(MyLedger):
             self.spent[resource] += used[resource]
 
 
+class ReleasesWhatIsNamed(MyLedger):
+    def settle(self, most, used):
+        for resource, units in used.items():
+            self.held[resource] -= most[resource]
+            self.spent[resource] += units
+
+
 WRONG_LEDGERS = {
+    "releases what is named": ReleasesWhatIsNamed,
     "names the wrong resource": NamesTokens,
     "looks up what was not asked for": AsksForBoth,
     "looks up what was not reported": WantsAllReported,
@@ -406,7 +415,31 @@ def goes_ahead(ledger, role, **most):
         ledger.settle(most, used or most)
 
 
+@contextmanager
+def only_exceptions(ledger, role, **most):
+    ledger.reserve(role, **most)
+    used = {}
+    try:
+        yield used
+    except Exception:
+        ledger.settle(most, used or most)
+        raise
+    ledger.settle(most, used or most)
+
+
+@contextmanager
+def fills_up(ledger, role, **most):
+    ledger.reserve(role, **most)
+    used = {}
+    try:
+        yield used
+    finally:
+        ledger.settle(most, {**most, **used})
+
+
 WRONG_CALLS = {
+    "an interrupt holds on": only_exceptions,
+    "what is not named is charged": fills_up,
     "no finally": no_finally,
     "no reservation": no_reservation,
     "charges all": charges_all,

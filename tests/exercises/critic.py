@@ -108,6 +108,24 @@ def open_ended(p, right, bins):
     return reliability(np.asarray(p)[np.asarray(p) < 1], np.asarray(right)[np.asarray(p) < 1], bins)
 
 
+def edges_below(p, right, bins):
+    place = np.ceil(np.asarray(p) * bins).astype(int) - 1
+    rows = [(place == i, i) for i in range(bins)]
+    return [(m.sum(), np.asarray(p)[m].mean(), np.asarray(right)[m].mean()) for m, _ in rows if m.any()]
+
+
+def edges_below_with_0(p, right, bins):
+    moved = np.where(np.asarray(p) == 0, 1e-12, p)
+    return edges_below(moved, right, bins)
+
+
+def bin_of_1(p, right, bins):
+    p, right = np.asarray(p), np.asarray(right)
+    ones = p == 1
+    last = [(ones.sum(), 1.0, right[ones].mean())] if ones.any() else []
+    return reliability(p[~ones], right[~ones], bins) + last
+
+
 def middles(p, right, bins):
     return [(n, (int(min(said, 0.999) * bins) + 0.5) / bins, share) for n, said, share in reliability(p, right, bins)]
 
@@ -197,6 +215,9 @@ EXERCISES = {
         reliability,
         {
             "1 is lost": open_ended,
+            "0 is lost": edges_below,
+            "edges to the lower bin": edges_below_with_0,
+            "1 has a bin of its own": bin_of_1,
             "middles": middles,
             "empty bins": with_empty,
             "equal mass": equal_mass,

@@ -57,6 +57,12 @@ def changed(pick=None, gain=None, half=None):
     return choose
 
 
+def clearly_ahead(development, test):
+    best = development.mean(axis=1).argmax()
+    gains = development[best] - development[0]
+    return best if gains.mean() > 1.96 * gains.std(ddof=1) / math.sqrt(len(gains)) else 0
+
+
 def apart(development, test):
     chosen = development.mean(axis=1).argmax()
     return 196 * math.sqrt((test[chosen].var(ddof=1) + test[0].var(ddof=1)) / test.shape[1])
@@ -148,6 +154,7 @@ EXERCISES = {
         {
             "chosen on test": changed(pick=lambda d, t: t.mean(axis=1).argmax()),
             "chosen on both": changed(pick=lambda d, t: np.hstack([d, t]).mean(axis=1).argmax()),
+            "only if clearly ahead": changed(pick=clearly_ahead),
             "one off": changed(pick=lambda d, t: d[1:].mean(axis=1).argmax()),
             "row 0 left out": changed(pick=lambda d, t: 1 + d[1:].mean(axis=1).argmax()),
             "the other axis": lambda d, t: (d.shape[1] - 1, *honest(d, t)[1:]),
