@@ -294,6 +294,7 @@ def set_ups() -> list[tuple[str, str, str, Trace]]:
     """The word, the set-up, what tells it from others, and its trace."""
     halves = {"Ann": "All about Ann."}
     long = {"Answer:": {"a very long answer": 1.0, "an answer of many words": 1.0}}
+    echo = {"Who runs Mail?\nAnswer:": {"Ann": 1.0}, "Answer:": {"Ann": 1.0}}
     kept = "an answer was in hand, so it was not forced"
     lost = "pages were read, steps were judged, and still the answer had to be forced"
     return [
@@ -318,6 +319,13 @@ def set_ups() -> list[tuple[str, str, str, Trace]]:
         ("none", "one answer of several is too long", "other steps are finished", _trace(max_new_tokens=3)),
         ("critic", "the critic returns NaN", "every residual is None", _trace(critic=_all(float("nan")))),
         ("critic", "the critic returns percentages", "no residual is in [-1, 1]", _trace(critic=_all(80.0, 30.0))),
+        ("critic", "the critic returns 1.5", "no residual is in [-1, 1]", _trace(critic=_all(1.5))),
+        (
+            "none",
+            "the second place only repeats the first",
+            "it stopped with budget left, since every node was closed",
+            _trace(answers=echo, budget=Budget(999, 99)),
+        ),
         ("none", "one residual is NaN", "other residuals are in [-1, 1]", _trace(critic=_only("Bob", float("nan")))),
         ("budget", "there is one lookup for a plan of two steps", lost, _trace(budget=Budget(60, 1))),
         ("budget", "the tokens end before the plan does", lost, _trace(critic=_all(0.1), budget=Budget(6, 12))),

@@ -256,7 +256,9 @@ def best_first(values, visits, r):
 # A broken set-up
 
 
-def diagnose(trace, some=any, every=all, order=("tool", "pages", "cut off", "critic", "budget"), forced=True):
+def diagnose(
+    trace, some=any, every=all, order=("tool", "pages", "cut off", "critic", "budget"), forced=True, reason=True, most=1
+):
     def of(kind):
         return [event.data for event in trace.events if event.kind == kind]
 
@@ -268,8 +270,8 @@ def diagnose(trace, some=any, every=all, order=("tool", "pages", "cut off", "cri
         "tool": (some is not any or not pages) and any(data.get("why", "").startswith("tool:") for data in reads),
         "pages": bool(pages) and every(not page or page.startswith("No page") for page in pages),
         "cut off": bool(finished) and every(not each for each in finished),
-        "critic": bool(residuals) and every(x is None or not -1 <= x <= 1 for x in residuals),
-        "budget": stopped["reason"] in ("tokens", "tool_calls") and (stopped["forced"] or not forced),
+        "critic": bool(residuals) and every(x is None or not -most <= x <= most for x in residuals),
+        "budget": (not reason or stopped["reason"] in ("tokens", "tool_calls")) and (stopped["forced"] or not forced),
     }
     return next((word for word in order if signs[word]), "none")
 
@@ -372,6 +374,8 @@ EXERCISES = {
             "sentence only": sentence_only,
             "NaN only": nan_only,
             "any forced": any_forced,
+            "forced for any reason": lambda trace: diagnose(trace, reason=False),
+            "residuals up to 2": lambda trace: diagnose(trace, most=2),
             "every event has its fields": every_field,
             "a NaN is a number": nan_is_a_number,
             "none": lambda trace: "none",
