@@ -240,13 +240,14 @@ FAMILIES: tuple[tuple[tuple[float, float], ...], ...] = (
     ((-0.20, 0.0001), (0.03, 0.600), (0.15, 0.002)),
     ((0.07, 0.040), (0.01, 0.700), (-0.01, 0.800)),
     ((0.02, 0.050),),
+    ((0.20, 0.030), (0.05, 0.001), (0.02, 0.018)),
 )
 
 
-def verdicts_of(family: Sequence[tuple[float, float]]) -> list[str]:
-    """By Holm's steps: from the least p on, until one fails."""
+def verdicts_of(family: Sequence[tuple[float, float]], in_order: bool = False) -> list[str]:
+    """By Holm's steps: from the least p on (or in the order given), until one fails."""
     said = ["tie"] * len(family)
-    for step, place in enumerate(sorted(range(len(family)), key=lambda place: family[place][1])):
+    for step, place in enumerate(sorted(range(len(family)), key=lambda i: i if in_order else family[i][1])):
         if family[place][1] * (len(family) - step) >= LEVEL:
             break
         said[place] = "ahead" if family[place][0] > 0 else "behind"
@@ -292,16 +293,19 @@ def check_verdicts(verdicts: Callable[[Sequence[tuple[float, float]]], Sequence[
     turned = [[word.replace("behind", "ahead") for word in verdicts_of(family)] for family in FAMILIES]
     if found == turned:
         return 'A difference below 0 that is shown is "behind": losses are told like wins.'
-    unsorted = []
-    for family in FAMILIES:
-        passed = [p * (len(family) - place) < LEVEL for place, (_, p) in enumerate(family)]
-        last = passed.index(False) if False in passed else len(family)
-        unsorted.append([word if i < last else "tie" for i, word in enumerate(said_by(family, lambda p, rank: True))])
+    unsorted = [verdicts_of(family, in_order=True) for family in FAMILIES]
     if found == unsorted:
         return "You went through the differences as they came. Holm's correction goes from the least p on."
     ordered = [verdicts_of(sorted(family, key=lambda claim: claim[1])) for family in FAMILIES]
     if found == ordered:
         return "The verdicts are in the order of p. Return them in the order in which the differences came."
+    by_size = []
+    for family in FAMILIES:
+        ranks = sorted(family, key=lambda claim: -abs(claim[0]))
+        told = dict(zip(ranks, verdicts_of(ranks, in_order=True), strict=True))
+        by_size.append([told[claim] for claim in family])
+    if found == by_size:
+        return "You began with the largest difference. Holm's correction begins with the least p, whatever the size."
     for family, said in zip(FAMILIES, found, strict=True):
         if said != verdicts_of(family):
             return f"For {list(family)} the verdicts are {verdicts_of(family)}, yours are {said}."

@@ -233,6 +233,12 @@ def benjamini_hochberg(family):
     return rule(lambda p, rank, n: rank <= last)(family)
 
 
+def largest_first(family):
+    order = sorted(range(len(family)), key=lambda place: -abs(family[place][0]))
+    said = as_they_came([family[place] for place in order])
+    return [said[order.index(place)] for place in range(len(family))]
+
+
 def as_they_came(family):
     said, stop = [], False
     for place, (value, p) in enumerate(family):
@@ -245,6 +251,7 @@ VERDICTS = (
     my_verdicts,
     {
         "as they came": as_they_came,
+        "the largest first": largest_first,
         "by its sign": rule(lambda p, rank, n: True),
         "not corrected": rule(lambda p, rank, n: p < 0.05),
         "Bonferroni": rule(lambda p, rank, n: p * n < 0.05),
