@@ -47,6 +47,10 @@ def check_tool(find: Find) -> str:
         said = _found(find, pages, "Which team runs Mail Archive?")
         if said != PAGES["Mail Archive"]:
             return f"'Mail' stands in 'Which team runs Mail Archive?' too: take the longest title. Yours: {said}"
+    if _found(find, {"Ash": "Ash is a tree, and this page is long.", "Ash Hill": "A hill."}, "Ash Hill") != "A hill.":
+        return "It is the longest title that counts, not the longest page: a short page may have the longer title."
+    if _found(find, {"McRae": "McRae is a firm."}, "who runs mcrae?") != "McRae is a firm.":
+        return "A title may have capitals inside, such as 'McRae': make title and query lower case, both."
     said = _found(find, PAGES, NOBODY)
     if not isinstance(said, str):
         return f"For {NOBODY!r}, which names no page, yours returns {said!r}: the model would read a page that says so."
@@ -145,7 +149,11 @@ def check_opinion(make: Callable[..., Any]) -> str:
         shares = np.round([share, 1 - share, share, 0.0], 2)
         return f"With the shares {shares} expect about {np.round(right, 2)}; yours are {np.round(said, 2)}."
     fine = "Right. It cannot pass the budget, and all that it used is in the ledger under its own role."
-    return _bill(make) or _poor(make) or fine
+    if wrong := _bill(make) or _poor(make):
+        return wrong
+    if not np.allclose(make(Watched(), 50, 6)([_step("Ada")], Ledger(Budget(1000, 0))), -0.4):
+        return "'Ada' does not say what 'Ada Maria Novak' says: compare whole texts, not whether one is in the other."
+    return fine
 
 
 def _bill(make: Callable[..., Any]) -> str:

@@ -129,6 +129,11 @@ class Letters(SecondOpinion):
         return sum(sample.text == step.text for sample in samples) / self.draws
 
 
+class PartOfIt(SecondOpinion):
+    def agree(self, step, samples):
+        return sum(normalize(step.text) in normalize(sample.text) for sample in samples) / self.draws
+
+
 class NotScaled(SecondOpinion):
     def put(self, share):
         return residual(share, 1.0)
@@ -318,6 +323,12 @@ EXERCISES = {
             ),
             "first": first_of,
             "capitals": capitals,
+            "the longest page": lambda pages, query: max(
+                (pages[t] for t in pages if t.lower() in query.lower()), key=len, default="No page"
+            ),
+            "three ways to write it": lambda pages, query: find(
+                {t.lower(): pages[t] for t in pages if t in query or t in query.title() or t in query.upper()}, query
+            ),
             "raises": raises,
             "none": nothing,
             "anything": anything,
@@ -336,6 +347,7 @@ EXERCISES = {
             "share": Share,
             "turned": Turned,
             "letters": Letters,
+            "a part of it": PartOfIt,
             "not scaled": NotScaled,
             "one number": OneNumber,
             "free of charge": FreeOfCharge,
