@@ -308,6 +308,23 @@ def nan_is_a_number(trace):
     return "critic" if residuals and not any(-1 <= x <= 1 for x in residuals) else diagnose(trace)
 
 
+def no_lower_end(trace):
+    residuals = [x for event in trace.events if event.kind == "scored" for x in event.data.get("residuals", ())]
+    said = diagnose(trace)
+    return "none" if said == "critic" and any(x is not None and x < -1 for x in residuals) else said
+
+
+def no_page_anywhere(trace):
+    pages = [event.data["page"] for event in trace.events if event.kind == "read" and "page" in event.data]
+    return "pages" if pages and all(not page or "No page" in page for page in pages) else diagnose(trace)
+
+
+def nothing_drawn(trace):
+    said = diagnose(trace)
+    drawn = any(event.kind == "expanded" for event in trace.events)
+    return said if drawn or said in ("tool", "pages") else "cut off"
+
+
 def any_forced(trace):
     return "budget" if trace.events[-1].data["forced"] else diagnose(trace)
 
@@ -387,6 +404,11 @@ EXERCISES = {
             "NaN only": nan_only,
             "any forced": any_forced,
             "forced for any reason": lambda trace: diagnose(trace, reason=False),
+            "no lower end": no_lower_end,
+            "inside 1": lambda trace: diagnose(trace, most=0.999),
+            "No page anywhere": no_page_anywhere,
+            "pages last": lambda trace: diagnose(trace, order=("tool", "cut off", "critic", "pages", "budget")),
+            "nothing drawn": nothing_drawn,
             "residuals up to 2": lambda trace: diagnose(trace, most=2),
             "every event has its fields": every_field,
             "a NaN is a number": nan_is_a_number,
