@@ -109,14 +109,14 @@ def open_ended(p, right, bins):
 
 
 def edges_below(p, right, bins):
-    place = np.ceil(np.asarray(p) * bins).astype(int) - 1
-    rows = [(place == i, i) for i in range(bins)]
-    return [(m.sum(), np.asarray(p)[m].mean(), np.asarray(right)[m].mean()) for m, _ in rows if m.any()]
+    p, right = np.asarray(p), np.asarray(right)
+    place = np.ceil(p * bins).astype(int) - 1
+    masks = [place == i for i in range(bins)]
+    return [(inside.sum(), p[inside].mean(), right[inside].mean()) for inside in masks if inside.any()]
 
 
 def edges_below_with_0(p, right, bins):
-    moved = np.where(np.asarray(p) == 0, 1e-12, p)
-    return edges_below(moved, right, bins)
+    return edges_below(np.maximum(p, 1e-12), right, bins)
 
 
 def bin_of_1(p, right, bins):
