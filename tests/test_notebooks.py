@@ -14,6 +14,8 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).parents[1] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 SOLUTION = re.compile(r"<details><summary>Solution</summary>\n\n```python\n(.*?)\n```\n\n</details>", re.DOTALL)
+ASIDE = re.compile(r"<details>.*?</details>|^\*The figure.*?(\n\n|\Z)", re.DOTALL)
+TURN = re.compile(r"\*\*Your turn\*\* \((?:easy|medium|hard), (\d+) minutes\)")
 WIDGET, PICTURE = "application/vnd.jupyter.widget-view+json", ("image/png", "image/svg+xml")
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
@@ -38,14 +40,43 @@ def solve(notebook):
     return notebook
 
 
+def main_path(notebook):
+    """Pairs of a cell and its text, without folded text, figure descriptions and optional parts.
+
+    An optional part begins with a heading "Optional: ..." and ends at the next heading of its level or above.
+    """
+    level = 7  # of the optional part; none is as deep as that
+    for cell in notebook.cells:
+        lines = []
+        for line in ASIDE.sub("", cell.source).splitlines():
+            heading = re.match("(#+) (Optional: )?", line) if cell.cell_type == "markdown" else None
+            if heading and len(heading[1]) <= level:
+                level = len(heading[1]) if heading[2] else 7
+            if level == 7:
+                lines.append(line)
+        yield cell, "\n".join(lines)
+
+
+def minutes(notebook):
+    """Study time of the main path: an estimate, by the rule in notebooks/README.md."""
+    total = 0
+    for cell, text in main_path(notebook):
+        if cell.cell_type == "code" and not {"colab", "exercise", "check"}.intersection(cell.metadata.get("tags", [])):
+            total += len(text.splitlines()) / 10
+        if cell.cell_type == "markdown":
+            total += len(text.split()) / 180 + text.count("**Predict:**") / 2 + sum(map(int, TURN.findall(text)))
+    return total
+
+
 @each_notebook
 def test_it_begins_and_ends_as_a_lesson(path):
     notebook = read(path)
     first = notebook.cells[0].source
     words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert first.startswith("# ") and re.search("After (it|this notebook),? you can", first)
-    minutes = re.search(r"\*\*(\d+) minutes\.\*\*", first)
-    assert minutes and int(minutes[1]) <= 45
+    (stated,) = re.findall(r"\*\*(\d+) minutes\.\*\*", first)
+    assert minutes(notebook) <= int(stated) <= 45
+    assert sum(len(TURN.findall(text)) for _, text in main_path(notebook)) >= 3
     assert "## Summary" in words and "**Where to read on:**" in words and "**Predict:**" in words
     questions = words.split("## Five questions")[1]
     assert len(re.findall(r"<details><summary>\d\. .+?</summary>.+?</details>", questions, re.DOTALL)) == 5
@@ -57,7 +88,7 @@ def test_exercises_have_a_stub_a_check_and_a_solution(path):
     stubs, checks = tagged(notebook, "exercise"), tagged(notebook, "check")
     words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert len(stubs) >= 3 and len(stubs) == len(checks) == len(SOLUTION.findall(words))
-    assert len(re.findall(r"\*\*Your turn\*\* \((easy|medium|hard), \d+ minutes\)", words)) == len(stubs)
+    assert len(TURN.findall(words)) == len(stubs)
     for stub, check in zip(stubs, checks, strict=True):
         assert stub < check and re.search("raise NotImplementedError|= None", notebook.cells[stub].source)
         (output,) = notebook.cells[check].outputs
@@ -92,3 +123,17 @@ def test_the_solutions_pass_the_checks(path):
     for number in tagged(notebook, "check"):
         (output,) = notebook.cells[number].outputs
         assert output.data["text/plain"].startswith("Right."), (notebook.cells[number].source, output)
+
+
+def test_the_companion_names_sections_and_checks_that_are_there():
+    companion = (FOLDER / "paper_companion.md").read_text(encoding="utf-8")
+    named = re.findall(r"\[(0\d)\](?:\(.*?\))?((?:,? (?:\*[^*]+\*|`check_\w+`))+)", companion)
+    assert len(named) > 80
+    for start, names in named:
+        (path,) = FOLDER.glob(f"{start}_*.ipynb")
+        cells = read(path).cells
+        headings = re.findall("^##+ (?:Optional: )?(.+)$", "\n".join(cell.source for cell in cells), re.MULTILINE)
+        for section in re.findall(r"\*([^*]+)\*", names):
+            assert section.casefold() in map(str.casefold, headings), (start, section)
+        for check in re.findall(r"check_\w+", names):
+            assert any(check in cells[number].source for number in tagged(read(path), "check")), (start, check)
