@@ -53,7 +53,7 @@ def check_tool(find: Find) -> str:
         return "A title may have capitals inside, such as 'McRae': make title and query lower case, both."
     said = _found(find, PAGES, NOBODY)
     if not isinstance(said, str):
-        return f"For {NOBODY!r}, which names no page, yours returns {said!r}: the model would read a page that says so."
+        return f"For {NOBODY!r}, which names no page, yours returns {said!r}: what is no text is refused, and paid for."
     if said.startswith("an error"):
         return f"For {NOBODY!r}, which names no page, yours raises {said[10:]}: paid for, and nothing is read."
     if not said.startswith("No page"):
