@@ -32,6 +32,10 @@ def code(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def prose(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
 def solve(notebook):
     """Put each solution in place of the stub before it."""
     for number in tagged(notebook, "exercise"):
@@ -61,10 +65,10 @@ def minutes(notebook):
     """Study time of the main path: an estimate, by the rule in notebooks/README.md."""
     total = 0
     for cell, text in main_path(notebook):
-        if cell.cell_type == "code" and not {"colab", "exercise", "check"}.intersection(cell.metadata.get("tags", [])):
-            total += len(text.splitlines()) / 10
         if cell.cell_type == "markdown":
             total += len(text.split()) / 180 + text.count("**Predict:**") / 2 + sum(map(int, TURN.findall(text)))
+        elif not {"colab", "exercise", "check"}.intersection(cell.metadata.get("tags", [])):
+            total += len(text.splitlines()) / 10
     return total
 
 
@@ -72,7 +76,7 @@ def minutes(notebook):
 def test_it_begins_and_ends_as_a_lesson(path):
     notebook = read(path)
     first = notebook.cells[0].source
-    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    words = prose(notebook)
     assert first.startswith("# ") and re.search("After (it|this notebook),? you can", first)
     (stated,) = re.findall(r"\*\*(\d+) minutes\.\*\*", first)
     assert minutes(notebook) <= int(stated) <= 45
@@ -98,7 +102,7 @@ def test_the_readme_states_the_minutes_without_and_with_optional_parts():
 def test_exercises_have_a_stub_a_check_and_a_solution(path):
     notebook = read(path)
     stubs, checks = tagged(notebook, "exercise"), tagged(notebook, "check")
-    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    words = prose(notebook)
     assert len(stubs) >= 3 and len(stubs) == len(checks) == len(SOLUTION.findall(words))
     assert len(TURN.findall(words)) == len(stubs)
     for stub, check in zip(stubs, checks, strict=True):
@@ -141,11 +145,11 @@ def test_the_companion_names_sections_and_checks_that_are_there():
     companion = (FOLDER / "paper_companion.md").read_text(encoding="utf-8")
     named = re.findall(r"\[(0\d)\](?:\(.*?\))?((?:,? (?:\*[^*]+\*|`check_\w+`))+)", companion)
     assert len(named) > 80
+    notebooks = {path.stem[:2]: read(path) for path in PATHS}
     for start, names in named:
-        (path,) = FOLDER.glob(f"{start}_*.ipynb")
-        cells = read(path).cells
-        headings = re.findall("^##+ (?:Optional: )?(.+)$", "\n".join(cell.source for cell in cells), re.MULTILINE)
+        notebook = notebooks[start]
+        headings = re.findall("^##+ (?:Optional: )?(.+)$", prose(notebook), re.MULTILINE)
         for section in re.findall(r"\*([^*]+)\*", names):
             assert section.casefold() in map(str.casefold, headings), (start, section)
         for check in re.findall(r"check_\w+", names):
-            assert any(check in cells[number].source for number in tagged(read(path), "check")), (start, check)
+            assert any(check in notebook.cells[number].source for number in tagged(notebook, "check")), (start, check)
