@@ -66,9 +66,13 @@ def minutes(notebook):
     total = 0
     for cell, text in main_path(notebook):
         if cell.cell_type == "markdown":
-            total += len(text.split()) / 180 + text.count("**Predict:**") / 2 + sum(map(int, TURN.findall(text)))
-        elif not {"colab", "exercise", "check"}.intersection(cell.metadata.get("tags", [])):
-            total += len(text.splitlines()) / 10
+            total += len(text.split()) / 150 + text.count("**Predict:**") / 2 + sum(map(int, TURN.findall(text)))
+        elif text and not {"colab", "exercise", "check"}.intersection(cell.metadata.get("tags", [])):
+            total += len(text.splitlines()) / 7
+            for output in cell.outputs:
+                kinds = output.get("data", {})
+                shown = output.get("text") or kinds.get("text/plain", "")
+                total += 1 if kinds.keys() & set(PICTURE) else len(shown.splitlines()) / 30
     return total
 
 
