@@ -275,7 +275,8 @@ class Generator:
         if self.tool is not None and not callable(self.tool):
             raise TypeError(f"tool must be callable, got {self.tool!r}")
         if iscoroutinefunction(self.tool) or iscoroutinefunction(type(self.tool).__call__):
-            raise TypeError(f"tool must not be async, got {self.tool!r}; try lambda query: asyncio.run(tool(query))")
+            remedy = "try lambda query: asyncio.run(tool(query)), in a notebook from a thread of its own"
+            raise TypeError(f"tool must not be async, got {self.tool!r}; {remedy}")
         if not isinstance(self.examples, str):
             raise TypeError(f"examples must be a string, got {self.examples!r}")
         self.max_new_tokens = check_count("max_new_tokens", self.max_new_tokens, least=1)
