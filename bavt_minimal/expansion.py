@@ -283,8 +283,10 @@ class Frontier:
             self._payable[each.id] = self._can_expand(each)
             if self._payable[each.id]:
                 self._values[each.id], self._visits[each.id] = tree.promise(each), each.expansions
-        self.ids = np.flatnonzero(self._payable)
-        self.values, self.visits = np.array(self._values)[self.ids], np.array(self._visits)[self.ids]
+        # Copies: a column that numpy still looks at, from a frame that a profiler holds, could not grow.
+        payable, values, visits = np.array(self._payable), np.array(self._values), np.array(self._visits)
+        self.ids = np.flatnonzero(payable)
+        self.values, self.visits = values[self.ids], visits[self.ids]
 
     def _can_expand(self, node: TreeNode) -> bool:
         tree, narrow = self.tree, node.expansions < self.max_widen

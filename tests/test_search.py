@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -641,6 +643,17 @@ def test_the_work_of_an_expansion_does_not_grow_with_the_tree(
         assert len(events(result, "selected")) == expansions
         # Up to 4 nodes on a path, 3 new ones; all nodes when the calls run out and, for `depth`, at the end.
         assert max(work.values()) <= (4 + 3 + 2 * 3) * expansions
+
+
+def test_a_profiler_that_keeps_frames_alive_does_not_break_the_frontier() -> None:
+    """As a Dask worker's does, by chance: numpy's frames then hold the arrays that they were given."""
+    frames: list[FrameType] = []
+    sys.setprofile(lambda frame, *_: frames.append(frame))
+    try:
+        result = ask(100, seed=1)
+    finally:
+        sys.setprofile(None)
+    assert frames and result.trace.events == ask(100, seed=1).trace.events
 
 
 # The stream of events
