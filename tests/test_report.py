@@ -84,6 +84,12 @@ def test_interval_equals_that_of_scipy_on_the_values() -> None:
     assert interval[1:3] == pytest.approx(tuple(found.confidence_interval), abs=1e-12)
 
 
+def test_the_order_of_additions_does_not_matter_to_an_interval() -> None:
+    """A product of matrices adds in another order than one column's, and on another CPU: the ends are equal all the same."""
+    columns = np.random.default_rng(0).integers(0, 4, (300, 7)) / 3
+    assert intervals(columns) == [intervals(columns[:, [i]])[0] for i in range(7)]
+
+
 def test_no_spread_gives_an_interval_of_no_width() -> None:
     assert mean_interval(make_rows({(VOTE, 64, 16): [1, 1, 1]}), (VOTE, 64, 16)) == (1.0, 1.0, 1.0, 3)
 

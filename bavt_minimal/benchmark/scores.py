@@ -72,7 +72,8 @@ def resample(columns: Array, parts: int) -> tuple[Array, Array]:
         drawn = np.atleast_2d(index).astype(int)
         flat = (drawn + n * np.arange(len(drawn))[:, None]).ravel()
         found: Array = columns.T @ np.bincount(flat, minlength=drawn.size).reshape(drawn.shape).T / n
-        top, *under = np.split(found, parts)
+        # Rounded, or the order in which a CPU adds would decide how an end such as .9375 is printed.
+        top, *under = np.split(np.round(found, 12), parts)
         return top / np.maximum(under[0], 1e-9) if under else top
 
     found = bootstrap(
