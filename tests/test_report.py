@@ -85,7 +85,7 @@ def test_interval_equals_that_of_scipy_on_the_values() -> None:
 
 
 def test_the_order_of_additions_does_not_matter_to_an_interval() -> None:
-    """A product of matrices adds in another order than one column's, and on another CPU: the ends are equal all the same."""
+    """A product of matrices adds in another order than one column's, as another CPU does: the ends are equal."""
     columns = np.random.default_rng(0).integers(0, 4, (300, 7)) / 3
     assert intervals(columns) == [intervals(columns[:, [i]])[0] for i in range(7)]
 
