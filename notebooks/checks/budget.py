@@ -163,6 +163,8 @@ def check_ledger(make: Callable[..., Any]) -> str:
         return "After a reservation of 12 of 20 tokens all 20 are still left: an open call has to hold what it may use."
     if refused(two, "critic", tokens=8):
         return "Exactly what is left may be reserved: 12 of 20 are held, and a call for the other 8 was refused."
+    if two.left("tokens") == 12:
+        return "Calls of 12 and of 8 tokens are open, and only the second is held: add to what is held (`update`)."
     if not refused(two, "planner", tokens=1):
         return "Two open calls hold all 20 tokens, and a third one got through: compare with `left`, not with `total`."
     try:
@@ -190,6 +192,10 @@ def check_ledger(make: Callable[..., Any]) -> str:
     except BudgetExceeded as error:
         if error.resource != "tool_calls":
             return f"Tool calls are what is missing: BudgetExceeded('tool_calls', 1, 0). Yours names {error.resource}."
+        if str(error) != str(BudgetExceeded("tool_calls", 1, 0)):
+            return (
+                f"One tool call was asked for and 0 are left: BudgetExceeded('tool_calls', 1, 0). Yours says: {error}."
+            )
     both = make(tokens=20, tool_calls=3)
     both.reserve("tool", tokens=5, tool_calls=1)
     try:

@@ -79,7 +79,7 @@ RIGHT = {
     # They never all agree: averaged, they say nearly the same of every question.
     "differ": np.array([[1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 1]] * 4, dtype=float),
     # Few are right: the interval is not as long to both sides.
-    "few": np.array([[1, 1, 1]] * 2 + [[0, 0, 0]] * 22, dtype=float),
+    "few": np.array([[1, 1, 1]] + [[0, 0, 0]] * 7, dtype=float),
 }
 
 
@@ -156,7 +156,7 @@ def check_interval(interval: Callable[[Array, np.random.Generator], tuple[float,
     words = {
         "agree": "where the seeds mostly agree",
         "differ": "where the seeds of no question agree",
-        "few": "where 2 of 24 questions are right, in all seeds",
+        "few": "where 1 of 8 questions is right, in all seeds",
     }
     for name, one, other in zip(RIGHT, found, wanted, strict=True):
         if not near([one], [other]):
@@ -266,7 +266,10 @@ def check_verdicts(verdicts: Callable[[Sequence[tuple[float, float]]], Sequence[
     """The reader's verdicts: [(difference, p), ...] -> "ahead", "behind" or "tie" for each, with Holm's correction."""
     found = []
     for family in FAMILIES:
-        said = list(verdicts(list(family)))
+        said = verdicts(list(family))
+        if said is None:
+            return "It returned nothing. To stop, leave the loop with `break`, and return the list at the end."
+        said = list(said)
         if len(said) != len(family) or not set(said) <= {"ahead", "behind", "tie"}:
             return f'Return "ahead", "behind" or "tie" for each of the {len(family)} differences; yours is {said!r}.'
         found.append(said)

@@ -103,8 +103,8 @@ def check_rule(rule: PaperRule) -> str:
     tiny = ask(*small)
     if not np.isfinite(tiny).all():
         return (
-            "For tiny values and an exponent of 1000 every weight underflows to 0, and you divide 0 by 0. "
-            "Work with logarithms and subtract the largest of them before np.exp."
+            "For tiny values and an exponent of 1000 every weight underflows to 0. Do not make the product: its "
+            "logarithm is a sum, alpha * ln V + visits * ln(decay), and chances_from_logs does the rest."
         )
     if differ(tiny, exact(*small)[1]):
         return "For tiny values and an exponent of 1000 the probabilities are off. Do all of it in logarithms."
@@ -121,7 +121,13 @@ def why_not(found: Array, weights: Array, right: Array, r: float, decay: float) 
     if np.allclose(found, weights):
         return "These are the weights. Divide them by their sum."
     if np.allclose(found, np.log(weights)) or np.allclose(found, np.log(weights) - np.log(weights).max()):
-        return "These are logarithms of the weights. np.exp brings them back; then divide by the sum."
+        return "These are logarithms of the weights. Return chances_from_logs of them."
+    if like(np.exp(weights)):
+        return "You gave the weights to chances_from_logs. It takes their logarithms."
+    if like(np.exp(alpha * values) * decay**visits):
+        return "ln V is np.log(values): in ln w stands alpha times the logarithm of the value."
+    if like(values**alpha * np.exp(decay**visits)):
+        return "ln(decay^visits) is visits * ln(decay), not decay^visits itself."
     if like(values**alpha):
         return "This ignores the visits: a node of a wrong value would keep the search."
     if like((values * decay**visits) ** alpha):
@@ -180,6 +186,8 @@ def check_ucb(score: Score, factor: float) -> str:
             f"For value {value}, {visits} visits, total {total:g}, remaining {left:g} and c = {c} the score is "
             f"{wanted:.4f}, yours is {found:.4f}."
         )
+    if isinstance(factor, str):
+        return f"The score is right so far. The factor is a number; {factor!r} is a text."
     other = float(score(0.9, 1, 64.0, 8.0, 0.5)), 0.9 + 0.5 / 8.0 * math.sqrt(math.log(65.0))
     if not math.isclose(*other, rel_tol=1e-9):
         return f"One node is right, for another it is {other[1]:.4f} and yours is {other[0]:.4f}: use all arguments."

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from traceback import walk_tb
 from typing import Any
+from unittest.mock import patch
 
 from bavt_minimal import Budget, BudgetExceeded, Ledger, TreeNode
 from bavt_minimal.benchmark.simulator import QUESTION, Setting, World, tree
@@ -396,9 +399,27 @@ def check_search(search: Callable[..., Any]) -> str:
             calls = "" if setting.tool_calls is None else f", {setting.tool_calls} tool calls"
             where = f"With {setting.tokens} tokens{calls}, {setting.depth} steps to the answer and k = {k}:"
             try:
-                found = search(World(setting, seed), k)
+                with few_looks():
+                    found = search(World(setting, seed), k)
             except BudgetExceeded:
-                return f"{where} it raised BudgetExceeded. Select only among nodes for which can_pay is true."
+                return (
+                    f"{where} it raised BudgetExceeded. Select only among nodes for which can_pay is true, and ask "
+                    "`reason` anew in each turn."
+                )
+            except RecursionError:
+                return f"{where} it never ends: `select` must not see the nodes for which can_pay is false."
+            except IndexError:
+                return (
+                    f"{where} it went on from an answer. Select among `frontier(state.nodes)`; and does your my_expand "
+                    "pass terminal=step.final?"
+                )
+            except NotImplementedError as error:
+                *_, (frame, _) = walk_tb(error.__traceback__)
+                if frame.f_code.co_name == "my_expand":
+                    return (
+                        "It calls my_expand, which is not written yet. Do that exercise first, or paste its solution."
+                    )
+                raise
             if not isinstance(found, tuple) or len(found) != 3:
                 return "Return three things: the answer's text, the reason, and the state."
             if not hasattr(found[2], "nodes"):
@@ -407,6 +428,22 @@ def check_search(search: Callable[..., Any]) -> str:
             if said:
                 return f"{where} {said}"
     return "Right."
+
+
+@contextmanager
+def few_looks(most: int = 20_000) -> Iterator[None]:
+    """A search that asks a ledger what is left more often than that goes in circles: RecursionError."""
+    left, looks = Ledger.left, 0
+
+    def counted(*args: Any, **options: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks > most:
+            raise RecursionError
+        return left(*args, **options)
+
+    with patch.object(Ledger, "left", counted):
+        yield
 
 
 def compare_search(found: tuple[Any, ...], world: World, k: int) -> str:
@@ -426,11 +463,15 @@ def compare_search(found: tuple[Any, ...], world: World, k: int) -> str:
             return f"the residual of {node.text} is {node.residual_value:+.2f}, should be {data['residual']:+.2f}."
         if not math.isclose(node.value, data["value"]):
             return f"V of {node.text} is {node.value:.2f}, should be {data['value']:.2f}: something changed it."
+    if right and not mine:
+        return "there is no step in state.nodes. Does your my_expand append the children to it?"
     if len(mine) < len(right):
         if result.forced and not any(node.terminal for node in mine):
             return (
                 f"it stopped without an answer after {len(mine)} steps. The backstop adds {right[len(mine)]['text']}."
             )
+        if not why:
+            return f"it left the loop after {len(mine)} steps without a reason. Go on until `reason` names one."
         if any(node.terminal for node in mine) and why != result.reason:
             return f"it stopped ({why}) after {len(mine)} steps, an answer in hand. The module goes on to {len(right)}."
         return f"{len(mine)} steps, the module has {len(right)}: is the share given back once there is an answer?"

@@ -131,6 +131,20 @@ class HoldsNothing(MyLedger):
         self.held.clear()
 
 
+class HoldsTheLast(MyLedger):
+    def reserve(self, role, **most):
+        MyLedger.reserve(self, role, **most)
+        self.held = Counter(most)
+
+
+class SaysLeftForAsked(MyLedger):
+    def reserve(self, role, **most):
+        for resource, units in most.items():
+            if units > self.left(resource, role):
+                raise BudgetExceeded(resource, self.left(resource, role), units)
+        self.held.update(most)
+
+
 class KeepsOneBack(MyLedger):
     def reserve(self, role, **most):
         for resource, units in most.items():
@@ -247,6 +261,8 @@ WRONG_LEDGERS = {
     "tokens only": TokensOnly,
     "holds nothing": HoldsNothing,
     "keeps one back": KeepsOneBack,
+    "holds the last only": HoldsTheLast,
+    "left for asked": SaysLeftForAsked,
     "compares with the total": AgainstTotal,
     "holds before it refuses": OneByOne,
     "one resource is enough": AnyIsEnough,

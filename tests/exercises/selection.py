@@ -99,6 +99,9 @@ EXERCISES = {
         {
             "weights": lambda v, n, r, cap, decay: v ** exponent(r, cap) * decay**n,
             "logarithms": lambda v, n, r, cap, decay: exponent(r, cap) * np.log(v) + n * np.log(decay),
+            "weights for logarithms": lambda v, n, r, cap, decay: from_logs(v ** exponent(r, cap) * decay**n),
+            "values for logarithms": lambda v, n, r, cap, decay: from_logs(exponent(r, cap) * v + n * math.log(decay)),
+            "decay^visits added": lambda v, n, r, cap, decay: from_logs(exponent(r, cap) * np.log(v) + decay**n),
             "no visits": variant(lambda v, n, alpha, decay, r, cap: alpha * v),
             "decay inside": variant(lambda v, n, alpha, decay, r, cap: alpha * (v + n * decay)),
             "exponent r": variant(lambda v, n, alpha, decay, r, cap: r * v + n * decay),
@@ -156,6 +159,7 @@ EXERCISES = {
             "nine times more": (ucb_score, 9.0),
             "the other way around": (ucb_score, 0.1),
             "nothing changed": (ucb_score, 1.0),
+            "a text": (ucb_score, "10"),
             "scores, not bonuses": (ucb_score, 1.4),
         },
     ),

@@ -235,6 +235,40 @@ def loop_with(world, k, payable=True, asked=frontier, anew=True):
     return (best.text if best.depth else ""), why, state
 
 
+def goes_in_circles(world, k):
+    state = begin(world)
+    while not reason(state, frontier(state.nodes)):
+        node = select(state, frontier(state.nodes))
+        if can_pay(state, node):
+            expand(state, node, k)
+    return search(world, k)
+
+
+def breaks_at_an_answer(world, k=3):
+    state, why = begin(world), ""
+    while not (why or answers(state)):
+        expand(state, select(state, only_payable(state, frontier(state.nodes))), k)
+        why = reason(state, frontier(state.nodes))
+    return answers(state)[0].text if answers(state) else "", why, state
+
+
+def my_expand(state, node, k, role=""):
+    raise NotImplementedError
+
+
+def not_appended(state, node, k, role=""):
+    known = len(state.nodes)
+    expand(state, node, k, role)
+    del state.nodes[known:]
+
+
+def without_a_frontier(world, k=3):
+    state = begin(world)
+    while not (why := reason(state, state.nodes)):
+        expand(state, select(state, only_payable(state, state.nodes)), k)
+    return "", why, state
+
+
 def only_payable(state, nodes):
     return [node for node in nodes if can_pay(state, node)]
 
@@ -371,6 +405,11 @@ EXERCISES = {
             "one candidate": lambda world, k=3: search(world, 1),
             "always out of tokens": lambda world, k=3: (search(world, k)[0], "tokens", search(world, k)[2]),
             "selects what it cannot pay": lambda world, k=3: loop_with(world, k, payable=False),
+            "goes in circles": goes_in_circles,
+            "breaks at an answer": breaks_at_an_answer,
+            "no frontier": without_a_frontier,
+            "no expansion yet": lambda world, k=3: search(world, k, expand=my_expand),
+            "children not appended": lambda world, k=3: search(world, k, expand=not_appended),
             "the reason of the payable": lambda world, k=3: loop_with(world, k, asked=only_payable),
             "an old frontier": lambda world, k=3: loop_with(world, k, anew=False),
             "nodes for the state": lambda world, k=3: (*search(world, k)[:2], search(world, k)[2].nodes),
