@@ -79,7 +79,8 @@ RIGHT = {
     # They never all agree: averaged, they say nearly the same of every question.
     "differ": np.array([[1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 1]] * 4, dtype=float),
     # Few are right: the interval is not as long to both sides.
-    "few": np.array([[1, 1, 1]] + [[0, 0, 0]] * 7, dtype=float),
+    "few": np.array([[1, 1, 1]] * 2 + [[0, 0, 0]] * 22, dtype=float),
+    "one": np.array([[1, 1, 1]] + [[0, 0, 0]] * 7, dtype=float),
 }
 
 
@@ -145,7 +146,7 @@ def check_interval(interval: Callable[[Array, np.random.Generator], tuple[float,
     if near(found, [np.array([mean - 1.96 * error, mean + 1.96 * error]) for mean, error in spreads]):
         return (
             f"That is the formula of the normal distribution, not a bootstrap: with few right answers its lower end is "
-            f"{found[2][0]:.3f}, which no accuracy can be."
+            f"{found[3][0]:.3f}, which no accuracy can be."
         )
     narrow = {90: "the 5th and 95th", 68: "the 16th and 84th", 50: "the 25th and 75th"}
     for level, words in narrow.items():
@@ -156,7 +157,8 @@ def check_interval(interval: Callable[[Array, np.random.Generator], tuple[float,
     words = {
         "agree": "where the seeds mostly agree",
         "differ": "where the seeds of no question agree",
-        "few": "where 1 of 8 questions is right, in all seeds",
+        "few": "where 2 of 24 questions are right, in all seeds",
+        "one": "where 1 of 8 questions is right, in all seeds",
     }
     for name, one, other in zip(RIGHT, found, wanted, strict=True):
         if not near([one], [other]):

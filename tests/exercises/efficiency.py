@@ -85,6 +85,12 @@ def by_formula(right, rng):
     return means.mean() - 1.96 * error, means.mean() + 1.96 * error
 
 
+def by_formula_with_n(right, rng):
+    means = right.mean(1)
+    error = means.std() / len(means) ** 0.5
+    return means.mean() - 1.96 * error, means.mean() + 1.96 * error
+
+
 def of_seed_means(right, rng):
     return my_interval(right.T, rng)
 
@@ -113,7 +119,7 @@ INTERVAL = (
         "with the mean": at(2.5, 50, 97.5),
         "single questions": lambda right, rng: np.percentile(right.mean(1), [2.5, 97.5]),
         "a formula": by_formula,
-        "a formula, cut off at 0": lambda right, rng: np.maximum(by_formula(right, rng), 0.0),
+        "a formula, n for n - 1": by_formula_with_n,
         "without replacement": without_replacement,
         "of the wrong answers": lambda right, rng: 1 - my_interval(right, rng)[::-1],
     },
