@@ -73,11 +73,6 @@ class Mean(Predictor):
         return super().forward(states).mean(0, keepdim=True)
 
 
-class HalfDone(Predictor):
-    def forward(self, states):
-        raise NotImplementedError
-
-
 class NoReturn(Predictor):
     def forward(self, states):
         super().forward(states)
@@ -206,7 +201,6 @@ EXERCISES = {
             "squeezed": Squeezed,
             "mean": Mean,
             "hidden from torch": Hidden,
-            "forward not written": HalfDone,
             "forward without return": NoReturn,
             "no module": lambda h: lambda states: states[:, :1],
         },
