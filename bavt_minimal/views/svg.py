@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from ..trace import Trace
-from .fold import Node, Picture, cut, fold, wrap
+from .fold import Node, Picture, columns, cut, fold, wrap
 from .text import answer_line, dropped_text, failure_text, reason_line
 
 # Okabe-Ito colors; every one of them is paired with a number, a word or a shape.
@@ -32,7 +32,7 @@ def render_svg(trace: Trace, at: int | None = None) -> str:
     picture = fold(trace.events[:at])
     rows = place(picture)
     depth = max(node.depth for node in picture.nodes.values())
-    width = max(2 * MARGIN + (depth + 1) * (BOX + GAP) - GAP, 640)
+    width = max(2 * MARGIN + (depth + 1) * (BOX + GAP) - GAP, 600)
     height = TOP + ROW * (max(rows.values()) + 1) + 30
     best = picture.best_path
     parts = heading(picture, width)
@@ -90,7 +90,10 @@ def heading(picture: Picture, width: float) -> list[str]:
         text(MARGIN, 24 + 18 * row, line, INK, 14, bold=True, title=picture.question if row == len(lines) - 1 else "")
         for row, line in enumerate(lines)
     ]
-    parts.append(text(MARGIN, 63, cut(state, int((width - 2 * MARGIN) / 7.2)), INK, 12, title=state))
+    line, room = state, int((width - 2 * MARGIN) / 7.2)
+    if columns(state) > room and picture.reason not in ("", "error"):  # the word alone; the rest is in the title
+        line = f"Answer: {answer_line(picture)}. Stopped: {picture.reason}"
+    parts.append(text(MARGIN, 63, cut(line, room), INK, 12, title=state))
     for index, (resource, name) in enumerate((("tokens", "tokens"), ("tool_calls", "tool calls"))):
         x, total, used = MARGIN + 225 * index, picture.total(resource), picture.charged(resource)
         share = max(0.0, 1 - used / total) if total else float(total is None)
