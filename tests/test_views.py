@@ -147,6 +147,13 @@ def test_svg_after_every_event(method: str) -> None:
     assert render_svg(trace) == render_svg(trace, len(trace.events))
 
 
+def test_svg_gives_the_reason_alone_where_its_explanation_does_not_fit() -> None:
+    texts = ElementTree.fromstring(render_svg(searched().trace)).findall("{http://www.w3.org/2000/svg}text")
+    (line,) = (each for each in texts if "Stopped: " in "".join(each.itertext()))
+    whole, shown = line[0].text or "", line[0].tail or ""
+    assert whole.startswith(f"{shown} (") and whole.endswith(")")
+
+
 @pytest.mark.parametrize("at", [-1, 10**6, 1.0, True, "1"])
 def test_svg_names_a_bad_at(at: Any) -> None:
     with pytest.raises(ValueError, match=r"at must be a whole number from 0 to \d+, got"):

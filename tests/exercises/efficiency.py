@@ -79,15 +79,9 @@ def at(*percentiles):
     return interval
 
 
-def by_formula(right, rng):
+def by_formula(right, rng, ddof=1):
     means = right.mean(1)
-    error = means.std(ddof=1) / len(means) ** 0.5
-    return means.mean() - 1.96 * error, means.mean() + 1.96 * error
-
-
-def by_formula_with_n(right, rng):
-    means = right.mean(1)
-    error = means.std() / len(means) ** 0.5
+    error = means.std(ddof=ddof) / len(means) ** 0.5
     return means.mean() - 1.96 * error, means.mean() + 1.96 * error
 
 
@@ -119,7 +113,7 @@ INTERVAL = (
         "with the mean": at(2.5, 50, 97.5),
         "single questions": lambda right, rng: np.percentile(right.mean(1), [2.5, 97.5]),
         "a formula": by_formula,
-        "a formula, n for n - 1": by_formula_with_n,
+        "a formula, n for n - 1": lambda right, rng: by_formula(right, rng, ddof=0),
         "without replacement": without_replacement,
         "of the wrong answers": lambda right, rng: 1 - my_interval(right, rng)[::-1],
     },

@@ -82,7 +82,17 @@ def backstop(state, expand):
             closed.append(node)
 
 
-def search(world, k=3, expand=expand, select=select, backstop=backstop, reason=reason, release=True, first=False):
+def search(
+    world,
+    k=3,
+    frontier=frontier,
+    expand=expand,
+    select=select,
+    backstop=backstop,
+    reason=reason,
+    release=True,
+    end=None,
+):
     """The notebook's loop; the keywords are there to break it."""
     state = begin(world)
     while not (why := reason(state, frontier(state.nodes))):
@@ -90,8 +100,8 @@ def search(world, k=3, expand=expand, select=select, backstop=backstop, reason=r
         expand(state, select(state, payable), k)
         if release and answers(state):
             state.ledger.release_backstop()
-        if first and answers(state):
-            why = "answered"
+        if end is not None and answers(state):
+            why = end
             break
     if not answers(state):
         backstop(state, expand)
@@ -244,14 +254,6 @@ def goes_in_circles(world, k):
     return search(world, k)
 
 
-def breaks_at_an_answer(world, k=3):
-    state, why = begin(world), ""
-    while not (why or answers(state)):
-        expand(state, select(state, only_payable(state, frontier(state.nodes))), k)
-        why = reason(state, frontier(state.nodes))
-    return answers(state)[0].text if answers(state) else "", why, state
-
-
 def my_expand(state, node, k, role=""):
     raise NotImplementedError
 
@@ -260,13 +262,6 @@ def not_appended(state, node, k, role=""):
     known = len(state.nodes)
     expand(state, node, k, role)
     del state.nodes[known:]
-
-
-def without_a_frontier(world, k=3):
-    state = begin(world)
-    while not (why := reason(state, state.nodes)):
-        expand(state, select(state, only_payable(state, state.nodes)), k)
-    return "", why, state
 
 
 def only_payable(state, nodes):
@@ -396,7 +391,7 @@ EXERCISES = {
             "as a return": search_as_return,
             "no backstop": lambda world, k=3: search(world, k, backstop=lambda state, expand: None),
             "share not given back": lambda world, k=3: search(world, k, release=False),
-            "stops at the first answer": lambda world, k=3: search(world, k, first=True),
+            "stops at the first answer": lambda world, k=3: search(world, k, end="answered"),
             "the last answer": search_last,
             "the answer of the best last step": search_best_step,
             "the best node": search_any_node,
@@ -406,8 +401,8 @@ EXERCISES = {
             "always out of tokens": lambda world, k=3: (search(world, k)[0], "tokens", search(world, k)[2]),
             "selects what it cannot pay": lambda world, k=3: loop_with(world, k, payable=False),
             "goes in circles": goes_in_circles,
-            "breaks at an answer": breaks_at_an_answer,
-            "no frontier": without_a_frontier,
+            "breaks at an answer": lambda world, k=3: search(world, k, end=""),
+            "no frontier": lambda world, k=3: search(world, k, frontier=list),
             "no expansion yet": lambda world, k=3: search(world, k, expand=my_expand),
             "children not appended": lambda world, k=3: search(world, k, expand=not_appended),
             "the reason of the payable": lambda world, k=3: loop_with(world, k, asked=only_payable),
